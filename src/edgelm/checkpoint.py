@@ -1,0 +1,287 @@
+"""A checkpoint: a Hugging Face folder (`config.json`, `*.safetensors`, tokenizer) and its `card.json`.
+
+Everything here is read from headers and JSON, without torch and without touching a weight: an 8B checkpoint is
+described in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgelm.errors import BadFile, MissingInput
+from edgelm.files import canonical_json, parse_json, read_json, sha256_bytes, sha256_file, tree_files, write_json
+from edgelm.shapes import Shape, shape_of
+
+CARD = "card.json"
+INDEX = "model.safetensors.index.json"
+DTYPE_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
+    "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Source(BaseModel):
+    """One body of text that a model has seen."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    sha256: str = ""
+    tokens: int = 0
+    licence: str = ""
+
+
+class Card(BaseModel):
+    """Where a checkpoint comes from: what no flag should have to repeat later. Unknown keys are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: str | None = None  # upstream name of the model it was compressed from
+    slot: str | None = None  # the place it takes in a submission
+    derivation: Literal["upstream", "compressed", "from-scratch"] = "upstream"
+    recipe: list[str] = Field(default_factory=list)  # specs of the steps, in order
+    steps: list[dict[str, Any]] = Field(default_factory=list)  # what each step did
+    data: list[Source] = Field(default_factory=list)
+    prompting: Literal["chat", "base"] | None = None  # None: chat if the tokenizer has a template
+    parents: list[str] = Field(default_factory=list)  # digests, nearest first
+    licence: str = ""
+    made_by: str = ""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One stored tensor: where its bytes lie and what they mean."""
+
+    name: str
+    dtype: str  # as safetensors spells it: F16, F32, BF16, …
+    shape: tuple[int, ...]
+    file: Path
+    start: int  # offset of the first byte in the file
+    bytes: int
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+class Checkpoint:
+    """A checkpoint on disk. Attributes are read when first asked for.
+
+    Raises:
+        MissingInput: no such folder, or no `config.json` in it.
+        BadFile: a file in it is damaged (on the attribute that needs the file).
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise MissingInput(f"there is no checkpoint folder {self.path}", mend="give the folder with config.json")
+        if not (self.path / "config.json").is_file():
+            raise MissingInput(f"{self.path} holds no config.json", mend="give the folder of a Hugging Face checkpoint")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The contents of `config.json`."""
+        return read_config(self.path / "config.json")
+
+    @cached_property
+    def generation_config(self) -> dict[str, Any]:
+        """The contents of `generation_config.json`; empty if there is none."""
+        path = self.path / "generation_config.json"
+        return read_config(path) if path.is_file() else {}
+
+    @cached_property
+    def tokenizer_config(self) -> dict[str, Any]:
+        """The contents of `tokenizer_config.json`; empty if there is none."""
+        path = self.path / "tokenizer_config.json"
+        return read_config(path) if path.is_file() else {}
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The dimensions that the configuration describes."""
+        return shape_of(self.config)
+
+    @cached_property
+    def card(self) -> Card:
+        """The card; an empty one if there is none.
+
+        Raises:
+            BadFile: with the field that is wrong.
+        """
+        path = self.path / CARD
+        if not path.is_file():
+            return Card()
+        return validate(Card, read_json(path), path)
+
+    @cached_property
+    def weight_files(self) -> list[Path]:
+        """The safetensors files that hold the weights: those of the index, or all there are."""
+        index = self.path / INDEX
+        if index.is_file():
+            names = sorted(set(self._weight_map(index).values()))
+            if any(Path(name).name != name for name in names):
+                raise BadFile(f"{index} names files outside the folder", mend="save the checkpoint again")
+            missing = [name for name in names if not (self.path / name).is_file()]
+            if missing:
+                raise MissingInput(f"{self.path} lacks {', '.join(missing)}", mend=f"copy what {INDEX} names")
+            return [self.path / name for name in names]
+        found = sorted(self.path.glob("*.safetensors"))
+        if not found:
+            raise MissingInput(f"{self.path} holds no *.safetensors file", mend="save the weights as safetensors")
+        return found
+
+    @staticmethod
+    def _weight_map(index: Path) -> dict[str, str]:
+        weight_map = read_config(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise BadFile(f"{index} has no weight_map", mend="save the checkpoint again")
+        return weight_map
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All stored tensors by name, from the headers."""
+        found: dict[str, Tensor] = {}
+        for path in self.weight_files:
+            for tensor in read_header(path):
+                if tensor.name in found:
+                    raise BadFile(f"tensor {tensor.name} is in {found[tensor.name].file.name} and in {path.name}",
+                                  mend="remove the file that the index does not name")  # fmt: skip
+                found[tensor.name] = tensor
+        return found
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weight files (a folder of shapes alone has none)."""
+        return (self.path / INDEX).is_file() or any(self.path.glob("*.safetensors"))
+
+    @property
+    def parameters(self) -> int:
+        """Number of stored parameters; tied tensors count once."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all stored tensors."""
+        return sum(tensor.bytes for tensor in self.tensors.values())
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """Number of parameters by storage dtype, most first."""
+        counts: Counter[str] = Counter()
+        for tensor in self.tensors.values():
+            counts[tensor.dtype] += tensor.size
+        return dict(counts.most_common())
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The tokenizer's chat template, if it has one."""
+        path = self.path / "chat_template.jinja"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        template = self.tokenizer_config.get("chat_template")
+        return template if isinstance(template, str) else None
+
+    @property
+    def prompting(self) -> Literal["chat", "base"]:
+        """How the model wants to be asked: as its card says, else by chat if it has a chat template."""
+        return self.card.prompting or ("chat" if self.chat_template else "base")
+
+    @cached_property
+    def digest(self) -> str:
+        """The checkpoint's identity: sha256 over the names and digests of its files, the card left out."""
+        return self.compute_digest()
+
+    def compute_digest(self, progress: Callable[[int], object] | None = None) -> str:
+        """Compute `digest`, telling `progress` the bytes read (an 8B checkpoint takes seconds)."""
+        names = [name for name in tree_files(self.path) if name != CARD]
+        return sha256_bytes(canonical_json({name: sha256_file(self.path / name, progress) for name in names}))
+
+    def write_card(self, card: Card) -> None:
+        """Write `card.json`."""
+        write_json(self.path / CARD, card.model_dump(mode="json", exclude_defaults=True))
+        self.__dict__.pop("card", None)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON file that must hold an object."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise BadFile(f"{path} holds no JSON object", mend="restore the file")
+    return value
+
+
+def validate(model: type[Model], value: object, where: object) -> Model:
+    """Make a pydantic model from parsed JSON, or say which field is wrong.
+
+    Raises:
+        BadFile: with the path of the first wrong field and what it should be.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise BadFile(f"{where}: field {field} is wrong", why=first["msg"], mend="mend the field") from None
+
+
+def read_header(path: Path) -> list[Tensor]:
+    """The tensors of one safetensors file, from its header: 8 bytes of length, then JSON.
+
+    Raises:
+        BadFile: the file is cut short, or the header is inconsistent with itself or with the file's size.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
+        if not 2 <= length <= min(_MAX_HEADER, size - 8):
+            raise _damaged(path, "its header does not fit the file")
+        header = parse_json(file.read(length), f"the header of {path}")
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is no object")
+    start = 8 + length
+    tensors = [_tensor(path, name, entry, start) for name, entry in header.items() if name != "__metadata__"]
+    end = start
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.bytes)):
+        if tensor.start != end:
+            raise _damaged(path, f"tensor {tensor.name} leaves a gap or overlaps another")
+        end += tensor.bytes
+    if end != size:
+        raise _damaged(path, f"the header describes {end} bytes, the file has {size}")
+    return tensors
+
+
+def _tensor(path: Path, name: str, entry: object, start: int) -> Tensor:
+    try:
+        dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
+        values = math.prod(shape)
+        sound = all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
+        width = DTYPE_BYTES.get(dtype)
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(path, f"the entry of {name} is malformed") from None
+    if not sound or last < first or (width is not None and values * width != last - first):
+        raise _damaged(path, f"shape, dtype and offsets of {name} do not agree")
+    return Tensor(name, dtype, shape, path, start + first, last - first)
+
+
+def _damaged(path: Path, why: str) -> BadFile:
+    return BadFile(f"{path} is no sound safetensors file", why=why, mend="copy it again, or save it again")
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write a `config.json`, in the insertion order of its keys."""
+    path.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

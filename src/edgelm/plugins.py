@@ -1,0 +1,185 @@
+"""The one registry: a plug-in is one file in its folder, named, described and read from there.
+
+A file `compress/depth.py` is the plug-in `depth` of the kind `compress` because it defines a class of that name
+(`Depth`; case and underscores do not matter). The class is a frozen dataclass: its fields are the options. The first
+docstring line of the file is its help. Another package adds its own through an entry point `edgelm.<kind>` that
+names the class. What there is is read from the source text, so listing imports nothing.
+
+A spec `name:key=value,key=value` makes an instance: `parse("compress", "depth:drop=4")` gives `Depth(drop=4)`.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import importlib.util
+import re
+import types
+import typing
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from edgelm.errors import BadOption, InputError, UnknownName
+
+KINDS = ("tasks", "train", "compress", "engines", "deploy", "devices", "rules", "cli")
+_UNITS = {
+    "": 1, "K": 10**3, "M": 10**6, "B": 10**9,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin:
+    """One plug-in as found on disk: its kind and name, the module and class that make it, its one-line help."""
+
+    kind: str
+    name: str
+    module: str
+    attribute: str
+    summary: str
+
+    def load(self) -> Any:
+        """Import the module and return the class (or, for the command line, the function)."""
+        return getattr(importlib.import_module(self.module), self.attribute)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]", "", name).casefold()
+
+
+def _read(kind: str, module: str, path: Path) -> Plugin | None:
+    """The plug-in in a source file, or None if it defines nothing of the file's own name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and _plain(node.name) == _plain(path.stem):
+            summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+            name = path.stem.strip("_").replace("_", "-")
+            return Plugin(kind, name, module, node.name, summary)
+    return None
+
+
+@cache
+def available(kind: str) -> dict[str, Plugin]:
+    """All plug-ins of a kind by name, without importing any of them."""
+    folder = Path(__file__).parent / kind
+    found = [_read(kind, f"edgelm.{kind}.{path.stem}", path) for path in sorted(folder.glob("*.py"))]
+    plugins = {plugin.name: plugin for plugin in found if plugin}
+    for point in entry_points(group=f"edgelm.{kind}"):
+        spec = importlib.util.find_spec(point.module)
+        source = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else None
+        summary = ((ast.get_docstring(source) if source else "") or "").partition("\n")[0]
+        plugins[point.name] = Plugin(kind, point.name, point.module, point.attr, summary)
+    return plugins
+
+
+def find(kind: str, name: str) -> Plugin:
+    """The plug-in of that kind and name.
+
+    Raises:
+        UnknownName: with the nearest name that exists.
+    """
+    plugins = available(kind)
+    if name not in plugins:
+        raise UnknownName(_SINGULAR.get(kind, kind), name, plugins)
+    return plugins[name]
+
+
+_SINGULAR = {"tasks": "task", "train": "training step", "compress": "compression step", "engines": "engine",
+             "deploy": "target", "devices": "device", "rules": "rule set", "cli": "verb"}  # fmt: skip
+
+
+def parse(kind: str, spec: str, **defaults: Any) -> Any:
+    """Make the plug-in instance that a spec asks for; `defaults` fill fields that the spec leaves open.
+
+    Raises:
+        UnknownName: no such plug-in.
+        BadOption: malformed, unknown, repeated or missing option, or a value of the wrong kind.
+    """
+    name, _, rest = spec.partition(":")
+    target = find(kind, name).load()
+    options = _options(spec, rest)
+    fields = {field.name: field for field in dataclasses.fields(target) if field.init}
+    hints = typing.get_type_hints(target)
+    values: dict[str, Any] = {}
+    for key, text in options.items():
+        if key not in fields:
+            near = UnknownName("option", key, fields)
+            raise BadOption(f"'{name}' has no option '{key}' (in '{spec}')", mend=near.mend)
+        values[key] = convert(text, hints[key], f"{name}:{key}")
+    values = {key: value for key, value in defaults.items() if key in fields} | values
+    missing = [
+        field.name for field in fields.values()
+        if field.name not in values
+        and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]  # fmt: skip
+    if missing:
+        raise BadOption(f"'{name}' needs {', '.join(missing)}", mend=f"write {name}:{missing[0]}=…")
+    try:
+        return target(**values)
+    except InputError as error:
+        raise type(error)(f"in '{spec}': {error.what}", why=error.why, mend=error.mend) from None
+
+
+def _options(spec: str, rest: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in rest.split(",") if rest else []:
+        key, equals, text = part.partition("=")
+        if not equals or not key:
+            raise BadOption(f"'{part}' in '{spec}' is not an option", mend="write key=value, separated by commas")
+        if key in options:
+            raise BadOption(f"option '{key}' comes twice in '{spec}'", mend="give it once")
+        options[key] = text
+    return options
+
+
+def convert(text: str, hint: Any, where: str) -> Any:
+    """Read an option's text as the type of its field: int (with K, M, B or a byte unit), float, bool, str, Path, tuple.
+
+    Raises:
+        BadOption: the text is no value of that type.
+    """
+    if isinstance(hint, types.UnionType):
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return tuple(convert(part, typing.get_args(hint)[0], where) for part in text.split("+"))
+    if typing.get_origin(hint) is typing.Literal:
+        allowed = typing.get_args(hint)
+        if text not in allowed:
+            raise BadOption(f"{where}={text} is not possible", mend=f"one of {', '.join(allowed)}")
+        return text
+    try:
+        if hint is bool:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if hint is int:
+            return _quantity(text)
+        return hint(text)
+    except (KeyError, ValueError):
+        raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend="see edgelm show") from None
+
+
+_WANTED = {int: "a whole number (50M and 12GB are understood)", float: "a number", bool: "true or false"}
+
+
+def _quantity(text: str) -> int:
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)([A-Za-z]*)", text)
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError(text)
+    value = float(match[1]) * _UNITS[match[2].upper()]
+    if value != int(value):
+        raise ValueError(text)
+    return int(value)
+
+
+def spec_of(name: str, plugin: Any) -> str:
+    """The spec that makes an equal instance: only options that differ from their defaults are written."""
+    parts = []
+    for field in dataclasses.fields(plugin):
+        value = getattr(plugin, field.name)
+        if field.init and value != field.default:
+            text = "+".join(map(str, value)) if isinstance(value, Iterable) and not isinstance(value, str) else value
+            parts.append(f"{field.name}={text}")
+    return f"{name}:{','.join(parts)}" if parts else name

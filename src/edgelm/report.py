@@ -1,0 +1,168 @@
+"""A report: what one checkpoint scored, and how fast and large it was on one machine.
+
+On disk it is a folder: `report.json`, and `answers/<task>.jsonl` with one checksummed line for each answer. It is
+complete when `report.json` is there; that file holds nothing that cannot be recomputed from the answers and the
+repeats. Marks are whole millionths, scores exact fractions in percent, times whole nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+
+from edgelm.checkpoint import validate
+from edgelm.errors import BadOption, MissingInput
+from edgelm.files import JsonLog, read_json, write_json
+
+FULL_MARK = 1_000_000  # millionths
+REPORT = "report.json"
+
+
+def _fraction(value: object) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return Fraction(value)
+    raise ValueError('a fraction such as "117/2" is needed')
+
+
+Exact = Annotated[Fraction, PlainValidator(_fraction), PlainSerializer(str, return_type=str)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class TaskScore(_Record):
+    """The score of one task."""
+
+    protocol: str  # what was asked and how it was marked, version included
+    score: Exact  # percent
+    samples: int  # answered
+    of: int  # rows of the data set; fewer answers are a sample, not a result
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row of the data set was answered."""
+        return self.samples == self.of
+
+
+class Workload(_Record):
+    """What a speed measurement runs."""
+
+    prompt_tokens: int
+    generated_tokens: int
+    batch: int = 1
+    repeats: int = 5
+
+
+class Speed(_Record):
+    """Speed on the fixed workload. Seconds and tokens a second, from the repeats."""
+
+    workload: Workload
+    device: str
+    repeats_ns: list[int]  # wall time of each repeat
+    first_token_ns: list[int]  # of which until the first token
+    prefill: float  # prompt tokens a second, median
+    decode: float  # generated tokens a second after the first, median
+    spread: float  # (slowest − fastest) / median
+
+    @property
+    def throughput(self) -> Fraction:
+        """(Prompt + generated) tokens a second, median over the repeats, exact."""
+        tokens = (self.workload.prompt_tokens + self.workload.generated_tokens) * self.workload.batch
+        return median([Fraction(tokens * 10**9, nanoseconds) for nanoseconds in self.repeats_ns])
+
+
+class Answer(_Record):
+    """One answer as kept in the log."""
+
+    key: str  # digest of all that the answer depends on
+    sample: str
+    text: str
+    mark: int  # millionths
+    tokens: int
+    prompt_tokens: int
+    finish: Literal["stop", "length"]
+    subset: str | None = None
+
+
+class Report(_Record):
+    """The contents of `report.json`."""
+
+    format: int = 1
+    checkpoint: str  # digest
+    name: str
+    parameters: int
+    bytes: int
+    dtypes: dict[str, int]
+    prompting: Literal["chat", "base"] | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
+    tasks: dict[str, TaskScore] = Field(default_factory=dict)
+    speed: Speed | None = None
+    memory: dict[str, int] = Field(default_factory=dict)  # peak bytes by meter
+    predicted: dict[str, int] = Field(default_factory=dict)  # bytes by part, computed before the run
+    machine: dict[str, Any] = Field(default_factory=dict)
+    made_by: str = ""
+
+    def __or__(self, other: Report) -> Report:
+        """Join two reports of one checkpoint; what `other` has wins.
+
+        Raises:
+            BadOption: they are of different checkpoints.
+        """
+        if self.checkpoint != other.checkpoint:
+            raise BadOption(
+                f"reports of two checkpoints cannot be joined ({self.name} and {other.name})",
+                why=f"digests {self.checkpoint[:12]} and {other.checkpoint[:12]}",
+                mend="evaluate and measure the same checkpoint",
+            )
+        mine, theirs = self.model_dump(), other.model_dump()
+        tasks = {**mine["tasks"], **theirs["tasks"]}
+        merged = {**mine, **{key: value for key, value in theirs.items() if value}, "tasks": tasks}
+        return Report.model_validate(merged)
+
+    def save(self, folder: Path) -> None:
+        """Write `report.json`, which makes the folder a finished report."""
+        write_json(folder / REPORT, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, folder: Path) -> Report:
+        """Read a report folder.
+
+        Raises:
+            MissingInput: there is no finished report.
+            BadFile: it is damaged.
+        """
+        path = folder / REPORT
+        if not path.is_file():
+            raise MissingInput(f"{folder} holds no finished report", mend="run edgelm evaluate or measure again")
+        return validate(cls, read_json(path), path)
+
+
+def answers_log(folder: Path, task: str) -> JsonLog:
+    """The log of a task's answers in a report folder."""
+    return JsonLog(folder / "answers" / f"{task}.jsonl")
+
+
+def read_answers(folder: Path, task: str) -> list[Answer]:
+    """The kept answers of a task, in the order written."""
+    log = answers_log(folder, task)
+    return [validate(Answer, row, log.path) for row in log.read()]
+
+
+def median(values: Iterable[Fraction]) -> Fraction:
+    """The middle value, or the mean of the middle two."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def mean_percent(marks: Iterable[int]) -> Fraction:
+    """The exact mean of marks in millionths, in percent."""
+    marks = list(marks)
+    return Fraction(sum(marks) * 100, len(marks) * FULL_MARK)
