@@ -1,0 +1,194 @@
+"""A submission: what a team hands in, one folder (or one zip of it) with a manifest that lists every file.
+
+    edgelm.json                 manifest
+    results.csv                 the team's own figures, a claim
+    source/                     runnable source with a README.md
+    models/<slot>/card.json     where the model comes from
+                 /checkpoint/   the weights, without their card
+                 /report/       scores, speed and memory as the team measured them, with the answers
+                 /bundle/       what goes onto the phone
+                 /proof/        a screenshot of the running app, or error.txt
+
+A zip is unpacked before anything is read; a folder is read where it lies.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edgelm.checkpoint import CARD, Card, Checkpoint, validate
+from edgelm.errors import MissingInput, UnknownName
+from edgelm.files import parse_json, read_bytes, read_json, sha256_bytes, unzip
+from edgelm.report import Report
+
+MANIFEST = "edgelm.json"
+RESULTS = "results.csv"
+SOURCE = "source"
+MAX_ENTRIES = 100_000
+MAX_BYTES = 256 * 2**30  # three 8B models in FP32 with their bundles stay below
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+        raise ValueError("a path below the package is needed, with / and without ..")
+    return path
+
+
+InsidePath = Annotated[str, AfterValidator(_inside)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class FileEntry(_Record):
+    """One file of the package, by which a changed or missing one is found."""
+
+    path: InsidePath
+    size: int = Field(ge=0)  # bytes
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Omitted(_Record):
+    """A slot for which no model is brought, and why."""
+
+    omitted: str
+
+
+class Manifest(_Record):
+    """The contents of `edgelm.json`. Unknown keys are kept; a known key of the wrong kind is refused."""
+
+    format: Literal[1]
+    team: str
+    track: str
+    rules: str  # digest of the rule set
+    title: str
+    method: str  # one paragraph
+    contact: str
+    models: dict[str, InsidePath | Omitted]  # by slot: the model's folder, or why there is none
+    files: list[FileEntry]
+    claims: InsidePath
+    made_by: str
+
+
+class Submission:
+    """A submission on disk; of a zip, an unpacked copy that lives as long as this object. Attributes are read late.
+
+    Raises:
+        MissingInput: there is no such folder or file.
+        BadFile: a file that is no zip, or a zip that is not safe to unpack.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.origin = Path(path)
+        self.path = self.origin
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        if not self.origin.exists():
+            raise MissingInput(f"there is no submission {self.origin}", mend="give the folder or zip that pack wrote")
+        if not self.origin.is_dir():
+            self._unpacked = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
+            self.path = Path(self._unpacked.name)
+            try:
+                unzip(self.origin, self.path, max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Remove the unpacked copy, if one was made."""
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+            self._unpacked = None
+
+    def __enter__(self) -> Submission:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def _manifest_bytes(self) -> bytes:
+        return read_bytes(self.path / MANIFEST)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest.
+
+        Raises:
+            MissingInput: there is none.
+            BadFile: it is not JSON, or a field is of the wrong kind.
+        """
+        return validate(Manifest, parse_json(self._manifest_bytes, self.path / MANIFEST), MANIFEST)
+
+    @cached_property
+    def digest(self) -> str:
+        """The submission's identity: sha256 of the manifest's bytes, which names every other file by its digest."""
+        return sha256_bytes(self._manifest_bytes)
+
+    @property
+    def slots(self) -> list[str]:
+        """The slots that hold a model, in the manifest's order."""
+        return [slot for slot, place in self.manifest.models.items() if isinstance(place, str)]
+
+    @property
+    def omitted(self) -> dict[str, str]:
+        """The reasons why slots hold no model."""
+        return {slot: place.omitted for slot, place in self.manifest.models.items() if isinstance(place, Omitted)}
+
+    def model_folder(self, slot: str) -> Path:
+        """The folder of one slot's model.
+
+        Raises:
+            UnknownName: the manifest has no such slot.
+            MissingInput: the slot is declared omitted.
+        """
+        if slot not in self.manifest.models:
+            raise UnknownName("slot", slot, self.manifest.models)
+        place = self.manifest.models[slot]
+        if isinstance(place, Omitted):
+            raise MissingInput(f"slot '{slot}' brings no model", why=place.omitted, mend=f"use {self.slots}")
+        return self.path / place
+
+    def card(self, slot: str) -> Card:
+        """The card of one slot's model.
+
+        Raises:
+            MissingInput: there is none.
+            BadFile: with the field that is wrong.
+        """
+        path = self.model_folder(slot) / CARD
+        return validate(Card, read_json(path), path)
+
+    def checkpoint(self, slot: str) -> Checkpoint:
+        """The checkpoint of one slot, with its card (which lies beside the checkpoint's folder, not in it)."""
+        checkpoint = Checkpoint(self.model_folder(slot) / "checkpoint")
+        checkpoint.card = self.card(slot)
+        return checkpoint
+
+    def report_folder(self, slot: str) -> Path:
+        """The folder of one slot's report; it need not exist."""
+        return self.model_folder(slot) / "report"
+
+    def report(self, slot: str) -> Report:
+        """The report of one slot.
+
+        Raises:
+            MissingInput: there is none.
+            BadFile: it is damaged.
+        """
+        return Report.load(self.report_folder(slot))
+
+    def bundle_folder(self, slot: str) -> Path:
+        """The folder of one slot's bundle for the phone; it need not exist."""
+        return self.model_folder(slot) / "bundle"
+
+    def proof_folder(self, slot: str) -> Path:
+        """The folder of one slot's proof that the app runs; it need not exist."""
+        return self.model_folder(slot) / "proof"
