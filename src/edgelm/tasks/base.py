@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from edgelm.chat import Prompt
 from edgelm.data.folder import DataFolder
+from edgelm.errors import BadFile
 from edgelm.report import mean_percent
 
 
@@ -24,17 +25,37 @@ class Sample:
 
 
 class Task(Protocol):
-    """A plug-in of `tasks/`: a frozen dataclass. `version` names the official protocol of prompt and scorer."""
+    """A plug-in of `tasks/`: a frozen dataclass whose fields are the task's options."""
 
-    version: str
-    max_tokens: int
-    stop: tuple[str, ...]
+    @property
+    def label(self) -> str:
+        """What the task is called in reports and on disk."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The official name of prompt and scorer together, such as `gsm8k-1d7fe4`."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens an answer may have."""
+        ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Texts that end an answer, beside the model's own end."""
+        ...
+
+    def files(self, data: DataFolder) -> list[str]:
+        """The data files that prompts and references are made from."""
+        ...
 
     def samples(self, data: DataFolder) -> list[Sample]:
         """All rows in file order.
 
         Raises:
-            MissingInput: the data is not there and may not be fetched.
+            MissingInput, Offline: the data is not there and may not be fetched.
             BadFile: the data is not what the task needs.
         """
         ...
@@ -54,3 +75,38 @@ class MeanScore:
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The mean of all marks, in percent."""
         return mean_percent([mark for subset in marks.values() for mark in subset])
+
+
+def protocol(task: Task, data: DataFolder) -> str:
+    """The name of what is asked and how it is marked.
+
+    The official name belongs to the upstream data alone. A suite of its own is named with a digest of its files, so
+    that scores over different rows are never taken for the same.
+    """
+    if data.upstream:
+        return f"{data.suite}/{task.version}"
+    return f"{data.suite}/{task.label}-{data.digest(task.files(data))[:8]}"
+
+
+def fill(template: str, columns: Mapping[str, str]) -> str:
+    """Put a row into a template as OpenCompass does: one plain replacement of `{name}` after the other, in column order.
+
+    Unknown braces stay, and a value put in early that itself holds `{later}` is filled in turn.
+    """
+    for name, value in columns.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template
+
+
+def field(row: Mapping[str, Any], path: str, where: str) -> Any:
+    """The value at a dotted path of a row.
+
+    Raises:
+        BadFile: the row lacks it.
+    """
+    value: Any = row
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise BadFile(f"{where} lacks the column '{path}'", mend="use the upstream format")
+        value = value[part]
+    return value
