@@ -193,9 +193,15 @@ class JsonLog:
             os.truncate(self.path, good)
         return rows
 
+    @staticmethod
+    def line(row: Mapping[str, Any]) -> bytes:
+        """One row as it stands in the file."""
+        body = canonical_json(dict(row))
+        return b"%08x %s\n" % (zlib.crc32(body), body)
+
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows in one write, and hand them to the disk."""
-        text = b"".join(_line(row) for row in rows)
+        text = b"".join(self.line(row) for row in rows)
         with disk_errors(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,11 +216,6 @@ class JsonLog:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    body = canonical_json(dict(row))
-    return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

@@ -44,6 +44,8 @@ class TaskScore(_Record):
     score: Exact  # percent
     samples: int  # answered
     of: int  # rows of the data set; fewer answers are a sample, not a result
+    prompting: Literal["chat", "base"]
+    engine: dict[str, Any]  # the settings and versions that the answers depend on
 
     @property
     def complete(self) -> bool:
@@ -100,8 +102,6 @@ class Report(_Record):
     parameters: int
     bytes: int
     dtypes: dict[str, int]
-    prompting: Literal["chat", "base"] | None = None
-    engine: dict[str, Any] = Field(default_factory=dict)
     tasks: dict[str, TaskScore] = Field(default_factory=dict)
     speed: Speed | None = None
     memory: dict[str, int] = Field(default_factory=dict)  # peak bytes by meter

@@ -98,15 +98,17 @@ def fill(template: str, columns: Mapping[str, str]) -> str:
     return template
 
 
-def field(row: Mapping[str, Any], path: str, where: str) -> Any:
+def field(row: Mapping[str, Any], path: str, where: str, kind: type = str) -> Any:
     """The value at a dotted path of a row.
 
     Raises:
-        BadFile: the row lacks it.
+        BadFile: the row lacks it, or it is of another kind.
     """
     value: Any = row
     for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
             raise BadFile(f"{where} lacks the column '{path}'", mend="use the upstream format")
         value = value[part]
+    if not isinstance(value, kind):
+        raise BadFile(f"{where}: '{path}' is no {kind.__name__}", mend="use the upstream format")
     return value

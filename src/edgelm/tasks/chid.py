@@ -46,7 +46,7 @@ class CHID(MeanScore):
         samples = []
         for index, row in enumerate(data.jsonl(self._rows)):
             where = f"row {index + 1} of {self._rows}"
-            candidates, answer = field(row, "candidates", where), field(row, "answer", where)
+            candidates, answer = field(row, "candidates", where, list), field(row, "answer", where, int)
             if len(candidates) != len(LETTERS) or answer not in range(len(LETTERS)):
                 raise BadFile(f"{where} does not offer seven idioms with an answer among them", mend="mend the row")
             columns = {"content": field(row, "content", where).replace("#idiom#", "______")}

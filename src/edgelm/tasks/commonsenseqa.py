@@ -38,7 +38,7 @@ class CommonsenseQA(MeanScore):
 
     def _sample(self, index: int, row: dict[str, object], shots: tuple[Turn, ...]) -> Sample:
         where = f"row {index + 1} of {ROWS}"
-        choices = field(row, "question.choices", where)
+        choices = field(row, "question.choices", where, list)
         if len(choices) != 5:
             raise BadFile(f"{where} has {len(choices)} choices", why="five are needed", mend="mend the row")
         columns = {"question": field(row, "question.stem", where)}
