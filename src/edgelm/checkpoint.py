@@ -11,7 +11,7 @@ import math
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -207,13 +207,22 @@ class Checkpoint:
 
     def compute_digest(self, progress: Callable[[int], object] | None = None) -> str:
         """Compute `digest`, telling `progress` the bytes read (an 8B checkpoint takes seconds)."""
-        names = [name for name in tree_files(self.path) if name != CARD]
-        return sha256_bytes(canonical_json({name: sha256_file(self.path / name, progress) for name in names}))
+        return digest_of(self.file_digests(progress))
+
+    def file_digests(self, progress: Callable[[int], object] | None = None) -> dict[str, str]:
+        """The sha256 of every file by name, the card left out. Links count as what they point to (the hub's cache)."""
+        names = [name for name in tree_files(self.path, links=True) if name != CARD]
+        return {name: sha256_file(self.path / name, progress) for name in names}
 
     def write_card(self, card: Card) -> None:
         """Write `card.json`."""
         write_json(self.path / CARD, card.model_dump(mode="json", exclude_defaults=True))
         self.__dict__.pop("card", None)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """The identity of a checkpoint whose files have these sha256s by name."""
+    return sha256_bytes(canonical_json(dict(files)))
 
 
 def read_config(path: Path) -> dict[str, Any]:

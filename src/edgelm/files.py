@@ -39,9 +39,10 @@ def sha256_file(path: Path, progress: Callable[[int], object] | None = None) -> 
     return digest.hexdigest()
 
 
-def tree_files(folder: Path) -> list[str]:
-    """Relative POSIX paths of all regular files below `folder`, sorted bytewise; links are not followed."""
-    found = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and not p.is_symlink()]
+def tree_files(folder: Path, *, links: bool = False) -> list[str]:
+    """Relative POSIX paths of all files below `folder`, sorted bytewise; links to files count only if `links`."""
+    paths = (p for p in folder.rglob("*") if p.is_file() and (links or not p.is_symlink()))
+    found = [p.relative_to(folder).as_posix() for p in paths]
     return sorted(found, key=os.fsencode)
 
 

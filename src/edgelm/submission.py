@@ -30,6 +30,12 @@ from edgelm.report import Report
 MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
 SOURCE = "source"
+COLUMNS = {
+    "commonsenseqa": "CommonsenseQA", "bbh": "BIG-Bench-Hard", "gsm8k": "GSM8K", "longbench": "LongBench",
+    "humaneval": "HumanEval", "chid": "CHID", "truthfulqa": "TruthfulQA",
+}  # fmt: skip  # of the results file, by task, in percent
+THROUGHPUT, MEMORY = "Throughput", "Memory-Usage"  # tokens a second, MiB
+HEADER = ("Model", *COLUMNS.values(), THROUGHPUT, MEMORY)  # one row a slot; an untested cell is empty, never 0
 MAX_ENTRIES = 100_000
 MAX_BYTES = 256 * 2**30  # three 8B models in FP32 with their bundles stay below
 
@@ -83,23 +89,27 @@ class Submission:
 
     Raises:
         MissingInput: there is no such folder or file.
-        BadFile: a file that is no zip, or a zip that is not safe to unpack.
+        BadFile: a file that is no zip, or a zip that is not safe to unpack (when its contents are first needed).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.origin = Path(path)
-        self.path = self.origin
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         if not self.origin.exists():
             raise MissingInput(f"there is no submission {self.origin}", mend="give the folder or zip that pack wrote")
-        if not self.origin.is_dir():
-            self._unpacked = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
-            self.path = Path(self._unpacked.name)
-            try:
-                unzip(self.origin, self.path, max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
-            except BaseException:
-                self.close()
-                raise
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder: the submission itself, or where its zip was unpacked."""
+        if self.origin.is_dir():
+            return self.origin
+        self._unpacked = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
+        try:
+            unzip(self.origin, Path(self._unpacked.name), max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
+        except BaseException:
+            self.close()
+            raise
+        return Path(self._unpacked.name)
 
     def close(self) -> None:
         """Remove the unpacked copy, if one was made."""

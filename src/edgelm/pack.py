@@ -1,0 +1,258 @@
+"""`edgelm pack`: join checkpoints, reports, bundles and source into one submission that names every file by digest."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import shlex
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from edgelm import __version__
+from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of
+from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
+from edgelm.files import (
+    disk_errors,
+    new_folder,
+    read_json,
+    require_fresh,
+    sha256_file,
+    tree_files,
+    write_bytes,
+    write_json,
+)
+from edgelm.report import Report, answers_log
+from edgelm.rules import Rules, Track
+from edgelm.submission import COLUMNS, HEADER, MANIFEST, RESULTS, SOURCE, Submission
+
+BUNDLE = "bundle.json"
+README = "README.md"
+LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
+STORED = (".safetensors", ".gguf", ".bin", ".apk")  # gain nothing from deflation
+LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder
+Progress = Callable[[int], object]  # told the bytes read
+
+
+class Entry(NamedTuple):
+    """What fills one slot: a checkpoint, what was reported on it, and what goes onto the phone."""
+
+    checkpoint: Path
+    reports: tuple[Path, ...] = ()
+    bundle: Path | None = None
+
+
+def pack(
+    entries: Mapping[str, Entry],
+    *,
+    team: str,
+    track: str,
+    rules: Rules,
+    out: Path,
+    source: Path | None = None,
+    title: str = "",
+    method: str = "",
+    contact: str = "",
+    omitted: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Submission:
+    """The submission at `out`, a folder, or a zip if the name ends so; whole or not at all.
+
+    `entries` are by slot of the track, and `omitted` says why a slot brings no model. `source` is a folder of runnable
+    source with a README.md; without it one is written from the cards' recipes. `progress` is told the bytes read.
+
+    Raises:
+        UnknownName: no such track or slot.
+        MissingInput: a slot has neither model nor reason; a folder lacks what it must hold.
+        BadOption: a report or bundle is of another checkpoint; `out` exists.
+    """
+    omitted = omitted or {}
+    _require_slots(rules.track(track), entries, omitted)
+    models = {slot: _Model.open(slot, Entry(*entry), progress) for slot, entry in entries.items()}
+    with _appear(out) as folder:
+        for model in models.values():
+            model.write(folder / "models" / model.slot)
+        _write_source(folder / SOURCE, source, models.values())
+        write_bytes(folder / RESULTS, _results(models.values(), rules.memory_meter))
+        known = {f"models/{m.slot}/checkpoint/{name}": sha for m in models.values() for name, sha in m.digests.items()}
+        files = [_file_entry(folder, name, known, progress) for name in tree_files(folder)]
+        places = {slot: f"models/{slot}" for slot in models} | {slot: {"omitted": why} for slot, why in omitted.items()}
+        write_json(folder / MANIFEST, {
+            "format": 1, "team": team, "track": track, "rules": rules.digest, "title": title, "method": method,
+            "contact": contact, "models": places, "files": files, "claims": RESULTS, "made_by": f"edgelm {__version__}",
+        })  # fmt: skip
+    return Submission(out)
+
+
+def _require_slots(track: Track, entries: Mapping[str, Entry], omitted: Mapping[str, str]) -> None:
+    for slot in (*entries, *omitted):
+        if slot not in track.slots:
+            raise UnknownName("slot", slot, track.slots)
+    for slot in track.slots:
+        if slot in entries and slot in omitted:
+            raise BadOption(f"slot '{slot}' has a model and is declared omitted", mend="give one or the other")
+        if slot not in entries and slot not in omitted:
+            raise MissingInput(f"track '{track.name}' asks for a model '{slot}'", mend="add it, or say why not")
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A slot's model, read and found to belong together."""
+
+    slot: str
+    checkpoint: Checkpoint
+    digests: Mapping[str, str]  # of the checkpoint's files
+    card: Card
+    report: Report | None
+    answers: Mapping[str, Path]  # by task: the report folder that holds them
+    bundle: Path | None
+
+    @classmethod
+    def open(cls, slot: str, entry: Entry, progress: Progress | None) -> _Model:
+        checkpoint = Checkpoint(entry.checkpoint)
+        digests = checkpoint.file_digests(progress)
+        digest = digest_of(digests)
+        report: Report | None = None
+        answers: dict[str, Path] = {}
+        for folder in entry.reports:
+            found = Report.load(folder)
+            _require_same(f"the report {folder}", found.checkpoint, digest, "run edgelm evaluate or measure again")
+            report = report | found if report else found
+            answers |= dict.fromkeys(found.tasks, folder)
+        if entry.bundle is not None:
+            _require_same(f"the bundle {entry.bundle}", _bundled(entry.bundle), digest, "run edgelm deploy again")
+        return cls(slot, checkpoint, digests, _card(slot, checkpoint), report, answers, entry.bundle)
+
+    def write(self, folder: Path) -> None:
+        """Put the model into its folder of the package."""
+        for name in self.digests:
+            _place(self.checkpoint.path / name, folder / "checkpoint" / name)
+        card = self.card.model_dump(mode="json", exclude_defaults=True)
+        write_json(folder / CARD, card | {"data": [source.model_dump(mode="json") for source in self.card.data]})
+        if self.report:
+            self.report.save(folder / "report")
+        for task, origin in self.answers.items():
+            log = answers_log(folder / "report", task).path
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(answers_log(origin, task).path, log)  # never linked: evaluate may write to it again
+        for name in tree_files(self.bundle, links=True) if self.bundle else ():
+            assert self.bundle
+            _place(self.bundle / name, folder / "bundle" / name)
+
+
+def _require_same(what: str, found: object, digest: str, mend: str) -> None:
+    if found != digest:
+        raise BadOption(f"{what} was made from another checkpoint", why=f"digests {str(found)[:12]} and {digest[:12]}",
+                        mend=mend)  # fmt: skip
+
+
+def _bundled(folder: Path) -> object:
+    """The digest of the checkpoint that a bundle was made from."""
+    bundle = read_json(folder / BUNDLE)
+    if not isinstance(bundle, dict):
+        raise BadFile(f"{folder / BUNDLE} holds no JSON object", mend="run edgelm deploy again")
+    return bundle.get("checkpoint")
+
+
+def _card(slot: str, checkpoint: Checkpoint) -> Card:
+    """The checkpoint's card, with what headers and configuration say."""
+    found = {"slot": slot, "prompting": checkpoint.prompting, "parameters": checkpoint.parameters,
+             "dtype": "+".join(checkpoint.dtypes)}  # fmt: skip
+    with contextlib.suppress(Unsupported):
+        found["context_length"] = checkpoint.shape.context
+    return checkpoint.card.model_copy(update=found)
+
+
+def _place(origin: Path, target: Path) -> None:
+    """Hard-link a large file, copy a small one or one from another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    origin = origin.resolve()
+    if origin.stat().st_size >= LINK_FROM:
+        with contextlib.suppress(OSError):
+            os.link(origin, target)
+            return
+    shutil.copyfile(origin, target)
+
+
+def _write_source(folder: Path, source: Path | None, models: Iterable[_Model]) -> None:
+    if source is None:
+        write_bytes(folder / README, _readme(models).encode())
+        return
+    if not (source / README).is_file():
+        raise MissingInput(f"{source} holds no {README}", mend="write the commands that rebuild the models")
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*LEFT_OUT), ignore_dangling_symlinks=True)
+
+
+def _readme(models: Iterable[_Model]) -> str:
+    """How to make each checkpoint again, from its card."""
+    lines = ["# How these checkpoints were made", ""]
+    for model in models:
+        card = model.card
+        verb = ["train"] if card.derivation == "from-scratch" else ["compress", card.base or "BASE"]
+        command = shlex.join(["edgelm", *verb, *card.recipe, "-o", f"out/{model.slot}"])
+        made_by = f" (with {card.made_by})" if card.made_by else ""
+        lines += [f"## {model.slot}{made_by}", "", "```", command, "```", ""]
+    return "\n".join(lines)
+
+
+def _results(models: Iterable[_Model], meter: str) -> bytes:
+    """The team's own figures in the canonical form: percent, tokens a second, MiB; what was not tested stays empty."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(HEADER)
+    for model in models:
+        report = model.report
+        scores = report.tasks if report else {}
+        speed = report.speed.throughput if report and report.speed else None
+        peak = report.memory.get(meter) if report else None
+        cells = [_decimal(scores[task].score) if task in scores else "" for task in COLUMNS]
+        memory = "" if peak is None else _decimal(Fraction(peak, 2**20))
+        rows.writerow([model.slot, *cells, "" if speed is None else _decimal(speed), memory])
+    return text.getvalue().encode()
+
+
+def _decimal(value: Fraction) -> str:
+    """Two decimals, rounded from the exact value."""
+    return f"{float(round(value, 2)):.2f}"
+
+
+def _file_entry(folder: Path, name: str, known: Mapping[str, str], progress: Progress | None) -> dict[str, object]:
+    path = folder / name
+    return {"path": name, "size": path.stat().st_size, "sha256": known.get(name) or sha256_file(path, progress)}
+
+
+@contextlib.contextmanager
+def _appear(out: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `out`, or whose zip does, when the block ends well."""
+    require_fresh(out)
+    if out.suffix != ".zip":
+        with new_folder(out) as folder:
+            yield folder
+        return
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as partial:
+            folder = Path(partial, "package")
+            folder.mkdir()
+            yield folder
+            _zip(folder, Path(partial, out.name)).replace(out)
+
+
+def _zip(folder: Path, archive: Path) -> Path:
+    """Zip a folder: the same files give the same bytes."""
+    with zipfile.ZipFile(archive, "w", allowZip64=True) as bundle:
+        for name in tree_files(folder):
+            entry = zipfile.ZipInfo(name)  # its date is fixed
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(STORED) else zipfile.ZIP_DEFLATED
+            entry.file_size = (folder / name).stat().st_size  # lets zipfile choose the 64-bit form
+            with (folder / name).open("rb") as origin, bundle.open(entry, "w") as sink:
+                shutil.copyfileobj(origin, sink, 1 << 20)
+    return archive
