@@ -28,6 +28,7 @@ class Rules:
     name: str
     tracks: tuple[Track, ...]
     tasks: tuple[str, ...]
+    holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10
     selection: Literal["pool", "double-pass", "guaranteed"] = "pool"
     throughput_weight: int = 2

@@ -84,7 +84,7 @@ class Entry(Record):
 
 
 def ineligibility(rules: Rules, entry: Entry) -> tuple[str, ...]:
-    """Every reason why the entry is out of competition; empty when it is in. A peak must be strictly below the limit."""
+    """Every reason why the entry is out of competition; empty when it is in. Exactly the memory limit is out."""
     heavy = [
         f"{slot}: peak memory of {model.peak_memory:,} bytes is not below the limit of {rules.memory_limit:,}"
         for slot, model in sorted(entry.models.items())

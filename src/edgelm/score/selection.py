@@ -78,14 +78,12 @@ def choose(field: Iterable[Competitor], weights: Mapping[str, int], places: int,
 
 def _together(field: list[Competitor], weights: Mapping[str, int], places: int) -> dict[str, Ranked]:
     """Everyone ranked against everyone."""
-    by_task = {
-        task: placings({c.entry.submission: c.scores[task] for c in field}, weight=weight, places=places)
-        for task, weight in weights.items()
-    }
-    return {
-        c.entry.submission: Ranked({t: row[c.entry.submission] for t, row in by_task.items() if c.entry.submission in row})
-        for c in field
-    }
+    placed: dict[str, dict[str, Placing]] = {c.entry.submission: {} for c in field}
+    for task, weight in weights.items():
+        scores = {c.entry.submission: c.scores[task] for c in field}
+        for submission, place in placings(scores, weight=weight, places=places).items():
+            placed[submission][task] = place
+    return {submission: Ranked(by_task) for submission, by_task in placed.items()}
 
 
 def _guaranteed(field: list[Competitor], weights: Mapping[str, int], places: int) -> dict[str, Ranked]:
