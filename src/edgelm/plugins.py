@@ -55,11 +55,20 @@ def _read(kind: str, module: str, path: Path) -> Plugin | None:
     """The plug-in in a source file, or None if it defines nothing of the file's own name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and _plain(node.name) == _plain(path.stem):
-            summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-            name = path.stem.strip("_").replace("_", "-")
-            return Plugin(kind, name, module, node.name, summary)
+        for attribute in _names(node):
+            if _plain(attribute) == _plain(path.stem):
+                summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+                return Plugin(kind, path.stem.replace("_", "-"), module, attribute, summary)
     return None
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """The names that a top-level statement defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return []
 
 
 @cache

@@ -25,6 +25,12 @@ class Source:
         """The data set it belongs to: the first part of its path."""
         return self.name.partition("/")[0]
 
+    @property
+    def publisher(self) -> str:
+        """Who publishes it: the repository of a GitHub file, else the host or package."""
+        parts = self.url.removeprefix("https://").split("/")
+        return "/".join(parts[1:3]) if parts[0] == "raw.githubusercontent.com" else parts[0]
+
 
 @cache
 def sources() -> dict[str, Source]:

@@ -1,0 +1,78 @@
+"""The command line: one file a verb, imported only when the verb is called, so that `edgelm --help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from edgelm import __version__
+from edgelm.cli.console import complain
+from edgelm.errors import EXIT_FAULT, EXIT_INPUT, EdgelmError
+from edgelm.plugins import available
+
+# The order of the work, left to right; verbs of other packages come after.
+ORDER = ("train", "compress", "evaluate", "measure", "deploy", "pack", "check", "score", "show", "ls", "data")
+INTERRUPTED = 130
+
+
+def build(called: str | None) -> typer.Typer:
+    """The application; only the verb that is called is imported, the others are listed by their first docstring line."""
+    app = typer.Typer(name="edgelm", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_top)
+    verbs = available("cli")
+    for name in sorted(verbs, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb)):
+        target = verbs[name].load() if name == called else _listed_only
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=verbs[name].summary)
+        else:
+            app.command(name, help=verbs[name].summary)(target)
+    return app
+
+
+def _listed_only() -> None:
+    """Stand for a verb in the list of verbs."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgelm {__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Language models on edge devices, unquantised: from weights to leaderboard.
+
+    Every verb reads folders and writes one folder. Exit codes: 0 good, 1 findings, 2 your input, 3 our fault.
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    # The libraries below print progress and advice of their own; ours goes to stderr in one form.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        build(called)()
+    except EdgelmError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INPUT)
+    except Exception:
+        traceback.print_exc()
+        print(f"\nThis is a fault of edgelm {__version__}, not yours. Please report the lines above.", file=sys.stderr)
+        sys.exit(EXIT_FAULT)

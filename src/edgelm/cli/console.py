@@ -1,0 +1,94 @@
+"""What a person sees: results on stdout as tables or JSON, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edgelm.errors import EdgelmError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", envvar="EDGELM_DATA", help="Local data folder, in the upstream layout.")
+]
+OfflineFlag = Annotated[bool, typer.Option("--offline", envvar="EDGELM_OFFLINE", help="Never use the network.")]
+
+_out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def complain(error: EdgelmError) -> None:
+    """Print an error: what, why, mend."""
+    _err.print("[red]error:[/] ", end="")
+    _err.print(error.what, markup=False, soft_wrap=True)
+    for word, text in (("why", error.why), ("mend", error.mend)):
+        if text:
+            _err.print(f"[dim]{word}:[/] ", end="")
+            _err.print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line about the work, on stderr."""
+    _err.print(text, markup=False, soft_wrap=True, style="dim")
+
+
+def emit_json(value: object) -> None:
+    """A value as JSON on stdout; fractions as text in lowest terms, paths as text."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
+    """A table on stdout. Columns whose name starts with `>` are aligned right."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, show_header=any(columns))
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    _out.print(table)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each label, on stderr and only on a terminal: call with label, done, total."""
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=_err, transient=True,
+    )  # fmt: skip
+    tasks: dict[str, Any] = {}
+
+    def update(label: str, done: int, total: int) -> None:
+        if label not in tasks:
+            tasks[label] = bars.add_task(label, total=total)
+        bars.update(tasks[label], completed=done, total=total)
+
+    with bars:
+        yield update
+
+
+def percent(score: Fraction) -> str:
+    """A score with two decimals."""
+    return f"{float(score):.2f}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: decimal units, as sizes of files and memory are sold."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def count(number: int) -> str:
+    """A number with its thousands apart."""
+    return f"{number:,}"
