@@ -1,0 +1,108 @@
+"""Entries from submissions on disk: what of each report counts, and a note for all that does not."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from fractions import Fraction
+
+from edgelm.errors import BadFile, MissingInput
+from edgelm.report import Report, Speed
+from edgelm.rules.base import Rules
+from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry, SlotModel, valid_score
+from edgelm.submission import Submission
+
+UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
+
+
+def collect(rules: Rules, paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Entry]]:
+    """The entries of submissions (folders or zips), by track.
+
+    Raises:
+        MissingInput: there is no such submission, or it has no manifest.
+        BadFile: a manifest or an archive is damaged. A damaged report is no error: its scores are missing.
+        UnknownName: a submission is for a track that the rules do not have.
+    """
+    by_track = defaultdict(list)
+    for path in paths:
+        with Submission(path) as submission:
+            track = rules.track(submission.manifest.track)
+            by_track[track.name].append(entry_of(rules, submission))
+    return dict(by_track)
+
+
+def entry_of(rules: Rules, submission: Submission, received: datetime = UNTIMED) -> Entry:
+    """One submission as an entry; `received` is when its finalise call arrived."""
+    return Entry(
+        submission=submission.digest,
+        team=submission.manifest.team,
+        title=submission.manifest.title,
+        received=received,
+        models={slot: _model_in(rules, submission, slot) for slot in submission.slots},
+    )
+
+
+def reference_entry(rules: Rules, reports: Mapping[str, Report], name: str) -> Entry:
+    """What the uncompressed bases reach, by slot: shown beside the standings, never ranked."""
+    models = {slot: slot_model(rules, report) for slot, report in reports.items()}
+    return Entry(submission=name, team=name, received=UNTIMED, models=models)
+
+
+def slot_model(rules: Rules, report: Report) -> SlotModel:
+    """What of a report counts: complete task scores, throughput on the rules' workload, memory by the rules' meter."""
+    scores: dict[str, Fraction | None] = {}
+    notes = []
+    for task in _scored_tasks(rules):
+        result = report.tasks.get(task)
+        if result is None:
+            notes.append(f"{task}: not evaluated")
+        elif not result.complete:
+            notes.append(f"{task}: {result.samples} of {result.of} rows answered")
+        elif valid_score(result.score) is None:
+            notes.append(f"{task}: {result.score} is not a score")
+        else:
+            scores[task] = result.score
+    no_speed = _no_throughput(rules, report.speed)
+    if no_speed:
+        notes.append(f"{THROUGHPUT}: {no_speed}")
+    peak = report.memory.get(rules.memory_meter)
+    if peak is None:
+        notes.append(f"memory: not measured by {rules.memory_meter}, so that no score is valid")
+    return SlotModel(
+        name=report.name,
+        scores=scores,
+        throughput=report.speed.throughput if report.speed and not no_speed else None,
+        peak_memory=peak,
+        parameters=report.parameters,
+        bytes=report.bytes,
+        notes=tuple(notes),
+    )
+
+
+def _model_in(rules: Rules, submission: Submission, slot: str) -> SlotModel:
+    try:
+        return slot_model(rules, submission.report(slot))
+    except (MissingInput, BadFile) as error:
+        return SlotModel(name=slot, scores={}, notes=(error.what.replace(f"{submission.path}/", ""),))
+
+
+def _scored_tasks(rules: Rules) -> list[str]:
+    """The tasks that reports score: those of the rules, with each hold-out by itself."""
+    return [part for task in rules.tasks for part in (rules.holdouts if task == HOLDOUT else (task,))]
+
+
+def _no_throughput(rules: Rules, speed: Speed | None) -> str:
+    """Why a speed does not count; empty when it does."""
+    if speed is None:
+        return "not measured"
+    ran, asked = speed.workload, (rules.prompt_tokens, rules.generated_tokens, rules.batch)
+    if (ran.prompt_tokens, ran.generated_tokens, ran.batch) != asked:
+        return (
+            f"measured with {ran.prompt_tokens} + {ran.generated_tokens} tokens, batch {ran.batch}; "
+            f"the rules ask for {asked[0]} + {asked[1]}, batch {asked[2]}"
+        )
+    if len(speed.repeats_ns) < rules.repeats or min(speed.repeats_ns) <= 0:
+        return f"{len(speed.repeats_ns)} repeats; the rules ask for {rules.repeats}"
+    return ""

@@ -1,0 +1,132 @@
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from edgelm.errors import MissingInput, UnknownName
+from edgelm.report import Report, Speed, TaskScore, Workload
+from edgelm.rules.miniature import Miniature
+from edgelm.score.collect import collect, reference_entry, slot_model
+from edgelm.score.standings import standings
+
+RULES = Miniature()
+WORKLOAD = Workload(prompt_tokens=RULES.prompt_tokens, generated_tokens=RULES.generated_tokens, repeats=RULES.repeats)
+
+
+def task(score, samples=10, of=10):
+    return TaskScore(protocol="p", prompting="base", engine={}, score=Fraction(score), samples=samples, of=of)
+
+
+def speed(nanoseconds=10**9, repeats=3, workload=WORKLOAD):
+    times = [nanoseconds] * repeats
+    return Speed(workload=workload, device="cpu", repeats_ns=times, first_token_ns=times, prefill=1, decode=1, spread=0)
+
+
+def report(**changes):
+    tasks = {"commonsenseqa": task(50), "gsm8k": task("100/3"), "chid": task(0)}
+    whole = Report(checkpoint="c", name="small", parameters=7, bytes=14, dtypes={"F16": 14}, tasks=tasks, speed=speed(),
+                   memory={RULES.memory_meter: 1000})  # fmt: skip
+    return whole.model_copy(update=changes)
+
+
+def test_a_whole_report_counts_whole():
+    model = slot_model(RULES, report())
+    assert model.scores == {"commonsenseqa": 50, "gsm8k": Fraction(100, 3), "chid": 0}
+    assert (model.throughput, model.peak_memory, model.parameters, model.bytes) == (256, 1000, 7, 14)
+    assert model.notes == ()
+
+
+def test_an_incomplete_task_is_missing():
+    model = slot_model(RULES, report(tasks={"gsm8k": task(100, samples=9), "chid": task(1)}))
+    assert model.scores == {"chid": 1}
+    assert model.notes == ("commonsenseqa: not evaluated", "gsm8k: 9 of 10 rows answered")
+
+
+def test_a_negative_score_is_missing():
+    model = slot_model(RULES, report(tasks={**report().tasks, "gsm8k": task("-1/2")}))
+    assert "gsm8k" not in model.scores
+    assert model.notes == ("gsm8k: -1/2 is not a score",)
+
+
+@pytest.mark.parametrize(
+    ("measured", "note"),
+    [
+        (None, "not measured"),
+        (speed(repeats=2), "2 repeats"),
+        (speed(nanoseconds=0), "3 repeats"),
+        (speed(workload=WORKLOAD.model_copy(update={"prompt_tokens": 8})), "measured with 8 + 64 tokens"),
+        (speed(workload=WORKLOAD.model_copy(update={"batch": 2})), "batch 2"),
+    ],
+)
+def test_throughput_counts_on_the_workload_of_the_rules(measured, note):
+    model = slot_model(RULES, report(speed=measured))
+    assert model.throughput is None
+    [only] = model.notes
+    assert only.startswith("throughput: ")
+    assert note in only
+
+
+def test_memory_counts_by_the_meter_of_the_rules():
+    model = slot_model(RULES, report(memory={"another": 5}))
+    assert model.peak_memory is None
+    assert model.notes[0].startswith("memory: not measured by")
+
+
+def test_holdouts_are_read_one_by_one():
+    rules = replace(RULES, tasks=("holdout",), holdouts=("h1", "h2"))
+    assert slot_model(rules, report(tasks={"h1": task(1), "h2": task(2)})).scores == {"h1": 1, "h2": 2}
+
+
+@pytest.fixture
+def package(tmp_path):
+    """`package("team", report)`: a folder with a manifest and a report, as far as scoring reads one."""
+
+    def make(team, content, track="compression"):
+        folder = tmp_path / team
+        manifest = {"format": 1, "team": team, "track": track, "rules": RULES.digest, "title": f"{team}'s entry",
+                    "method": "m", "contact": "c", "models": {"base": "models/base"}, "files": [],
+                    "claims": "results.csv", "made_by": "test"}  # fmt: skip
+        place = folder / "models/base/report"
+        place.mkdir(parents=True)
+        (folder / "edgelm.json").write_text(json.dumps(manifest))
+        if isinstance(content, str):
+            (place / "report.json").write_text(content)
+        elif content is not None:
+            content.save(place)
+        return folder
+
+    return make
+
+
+def test_submissions_become_standings(package):
+    heavy = report(memory={RULES.memory_meter: RULES.memory_limit})
+    folders = [package("fast", report(speed=speed(10**8))), package("slow", report()), package("heavy", heavy)]
+    by_track = collect(RULES, folders)
+    assert list(by_track) == ["compression"]
+    standing = standings(RULES, RULES.track("compression"), by_track["compression"])
+    assert [row.team for row in standing.board] == ["fast", "slow"]
+    assert [out.team for out in standing.ineligible] == ["heavy"]
+    assert by_track["compression"][0].title == "fast's entry"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"), [(None, "no finished report"), ("{", "not valid JSON"), ('{"score": NaN}', "not valid JSON")]
+)
+def test_a_missing_or_damaged_report_leaves_the_scores_missing(package, content, note):
+    [entry] = collect(RULES, [package("team", content)])["compression"]
+    assert entry.models["base"].scores == {}
+    assert note in entry.models["base"].notes[0]
+    assert entry.models["base"].notes[0].startswith("models/base/report")
+
+
+def test_an_unknown_track_or_folder_is_an_error(package, tmp_path):
+    with pytest.raises(UnknownName, match="track"):
+        collect(RULES, [package("team", None, track="sprint")])
+    with pytest.raises(MissingInput):
+        collect(RULES, [tmp_path / "nowhere"])
+
+
+def test_the_reference_is_an_entry_of_its_own():
+    entry = reference_entry(RULES, {"base": report()}, "phi-2")
+    assert (entry.team, entry.models["base"].parameters) == ("phi-2", 7)
