@@ -1,1 +1,1 @@
-
+"""Where a checkpoint is measured: one file a device."""

@@ -1,0 +1,155 @@
+"""The process that measures: `python -m edgelm.devices.child` reads one job from stdin and writes JSON lines to stdout.
+
+It is a process of its own so that memory is counted from nothing: the parent's imports and earlier models neither
+count nor hide anything. Lines are `{"progress": [what, done, of]}`, and last `{"result": …}` or `{"error": …}`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+import torch
+import transformers
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.devices import clock, loading, meters
+from edgelm.devices.base import Measurement, Progress
+from edgelm.devices.host import conditions, machine
+from edgelm.devices.prediction import bytes_per_decoded_token, predict_memory, prefill_operations
+from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
+from edgelm.devices.rates import copy_rate, matrix_rate
+from edgelm.devices.timing import Repeat, speed_of
+from edgelm.errors import InputError
+from edgelm.report import Speed, Workload
+
+
+def measure_here(
+    checkpoint: Checkpoint, workload: Workload, device: str, dtype: str, threads: int, progress: Progress
+) -> Measurement:
+    """Measure in this process (see `Local` for the settings). Its memory peaks are those of the whole process."""
+    if threads:
+        torch.set_num_threads(threads)
+    others = meters.device_in_use()
+    settled = loading.plan(checkpoint, device, dtype)
+    on_gpu = settled.device.type == "cuda"
+    shape = checkpoint.shape
+    encode = loading.tokenizer_of(checkpoint)
+    prompt = exact_tokens(encode, workload.prompt_tokens, shape.vocab)
+    loading.import_architecture(checkpoint)
+    before = conditions() | {"threads": torch.get_num_threads()}
+    stages = _Stages(progress, workload.repeats + 4)
+    runtime = _device_runtime(others) if on_gpu else meters.resident()
+    predicted = predict_memory(
+        shape, workload, computed=settled.bytes, stored=settled.bytes if on_gpu else settled.stored_bytes,
+        runtime=runtime,
+    )  # fmt: skip
+
+    with meters.PssSampler() as pss:
+        stages.begin("loading")
+        model = loading.load(checkpoint, settled)
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        stages.begin("warming up")
+        clock.run(model, prompt, workload)
+    repeats: list[Repeat] = []
+    for number in range(workload.repeats):
+        stages.begin(f"repeat {number + 1}")
+        repeats.append(clock.run(model, prompt, workload))
+    memory = {"host-peak": meters.host_peak()} | ({"host-pss": pss.peak} if pss.peak else {})
+    memory |= meters.device_peaks(others) if on_gpu else {}
+
+    extra: dict[str, Any] = {"conditions": before, "notes": list(settled.notes), "dtype": settled.dtype}
+    extra |= {"prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(encode)}
+    stages.begin("the kit's figure")
+    if shape.context >= clock.KIT_TOKENS:
+        long_prompt = exact_tokens(encode, clock.KIT_TOKENS, shape.vocab)
+        extra["kit_2024_inferences_per_second"] = clock.kit_2024(model, long_prompt, workload.repeats)
+    del model
+    gc.collect()
+    stages.begin("the machine's own rates")
+    speed = speed_of(workload, f"local:{settled.device.type}", repeats, shape.vocab, **extra)
+    speed = speed.model_copy(update={"roofline": _roofline(checkpoint, speed, settled)})
+    stages.finish()
+    gpu = {"gpu": torch.cuda.get_device_name()} if on_gpu else {}
+    return Measurement(speed=speed, memory=memory, predicted=predicted, machine=machine() | gpu)
+
+
+def _device_runtime(others: int | None) -> int:
+    """Bytes that the driver keeps for this process before it holds anything."""
+    torch.cuda.init()
+    torch.mm(torch.ones(16, 16, device="cuda"), torch.ones(16, 16, device="cuda"))  # makes context and library handles
+    free, total = torch.cuda.mem_get_info()
+    return total - free - others if others is not None else 0
+
+
+def _roofline(checkpoint: Checkpoint, speed: Speed, settled: loading.Plan) -> dict[str, float]:
+    """The machine's rates, and how much of each the model reached (above 1: its weights stayed in the caches)."""
+    bandwidth = copy_rate(settled.device)
+    rate = matrix_rate(settled.device, getattr(torch, settled.dtype))
+    batch, prompt_tokens = speed.workload.batch, speed.workload.prompt_tokens
+    read = bytes_per_decoded_token(checkpoint.shape, speed.workload, settled.bytes)
+    operations = prefill_operations(checkpoint.shape, speed.workload)
+    return {
+        "copy_bytes_per_second": bandwidth,
+        "matrix_operations_per_second": rate,
+        "decode_share_of_copy_rate": speed.decode / batch * read / bandwidth,
+        "prefill_share_of_matrix_rate": speed.prefill / (prompt_tokens * batch) * operations / rate,
+    }
+
+
+class _Stages:
+    """Counts the stages of a measurement for the progress bar."""
+
+    def __init__(self, progress: Progress, of: int) -> None:
+        self.progress, self.of, self.done = progress, of, 0
+
+    def begin(self, what: str) -> None:
+        self.progress(what, self.done, self.of)
+        self.done += 1
+
+    def finish(self) -> None:
+        self.progress("measured", self.of, self.of)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory ran out: Python's, CUDA's, or the CPU allocator's plain RuntimeError."""
+    plain = isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+    return plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def main() -> None:
+    """Do the job on stdin. Whatever libraries print goes to stderr, so that stdout holds our lines alone."""
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    job = json.load(sys.stdin)
+    workload = Workload.model_validate(job.pop("workload"))
+    checkpoint = Checkpoint(job.pop("checkpoint"))
+
+    def tell(what: str, done: int, of: int) -> None:
+        _write(lines, {"progress": [what, done, of]})
+
+    try:
+        measurement = measure_here(checkpoint, workload, progress=tell, **job)
+        _write(lines, {"result": measurement.model_dump(mode="json")})
+    except InputError as error:
+        kind = type(error).__name__
+        _write(lines, {"error": {"kind": kind, "what": error.what, "why": error.why, "mend": error.mend}})
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        _write(lines, {"error": {"kind": "out of memory", "why": str(error).partition("\n")[0]}})
+
+
+def _write(lines: TextIO, value: dict[str, Any]) -> None:
+    lines.write(json.dumps(value, allow_nan=False) + "\n")
+    lines.flush()
+
+
+if __name__ == "__main__":
+    main()
