@@ -1,0 +1,78 @@
+"""What a deploy target is: it turns a checkpoint into a bundle, the folder that goes onto the device.
+
+A bundle holds the target's files and `bundle.json`, written last, which lists them with their digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgelm import __version__
+from edgelm.checkpoint import Checkpoint
+from edgelm.files import new_folder, sha256_file, tree_files, write_json
+from edgelm.plugins import spec_of
+
+BUNDLE = "bundle.json"
+FORMAT = 1
+
+Progress = Callable[[str, int, int], object]  # what is being done, bytes done, bytes in all
+
+
+class Target(Protocol):
+    """A plug-in of `deploy/`: a frozen dataclass of options."""
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Name and version of each outside tool that shapes the bundle."""
+        ...
+
+    def build(self, checkpoint: Checkpoint, out: Path, progress: Progress) -> None:
+        """Write the bundle's files, all but `bundle.json`, into the folder `out`.
+
+        Raises:
+            Unsupported: the target cannot run this checkpoint.
+        """
+        ...
+
+
+def deploy(checkpoint: Checkpoint, target: Target, out: Path, progress: Progress = lambda what, done, of: None) -> None:
+    """Make the bundle of a checkpoint as the new folder `out`, which appears whole or not at all.
+
+    Raises:
+        BadOption: `out` exists already.
+        Unsupported: the target cannot run this checkpoint.
+    """
+    with new_folder(out) as folder:
+        target.build(checkpoint, folder, progress)
+        write_json(folder / BUNDLE, _describe(checkpoint, target, folder, progress))
+
+
+def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Progress) -> dict[str, Any]:
+    name = type(target).__module__.rpartition(".")[2].replace("_", "-")  # a plug-in is called as its file
+    return {
+        "format": FORMAT,
+        "target": spec_of(name, target),
+        "checkpoint": checkpoint.compute_digest(_count("read", checkpoint.path, progress)),
+        "files": {
+            file: {"sha256": sha256_file(folder / file, _count("check", folder / file, progress)),
+                   "size": (folder / file).stat().st_size}
+            for file in tree_files(folder)
+        },
+        "tools": target.tools,
+        "made_by": f"edgelm {__version__}",
+    }  # fmt: skip
+
+
+def _count(what: str, path: Path, progress: Progress) -> Callable[[int], object]:
+    """Turn "so many bytes more" into "so many bytes of all"."""
+    files = [path / name for name in tree_files(path)] if path.is_dir() else [path]
+    total, done = sum(file.stat().st_size for file in files), 0
+
+    def add(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(what, done, total)
+
+    return add
