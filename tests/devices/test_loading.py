@@ -52,6 +52,24 @@ def test_a_checkpoint_without_tokenizer_or_with_a_strange_model_is_refused(make_
         loading.import_architecture(Checkpoint(folder))
 
 
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [(("num_hidden_layers", 4, 5), "9 tensors missing, 0 of another shape; first model.layers.4."),
+     (("intermediate_size", 128, 96), "0 tensors missing, 12 of another shape; first model.layers.0.mlp.")],
+)  # fmt: skip
+def test_weights_that_do_not_fit_the_configuration_are_refused(
+    make_checkpoint: Make, change: tuple[str, int, int], counts: str
+) -> None:
+    folder = make_checkpoint("llama")
+    key, before, after = change
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace(f'"{key}": {before}', f'"{key}": {after}'))
+    checkpoint = Checkpoint(folder)
+    with pytest.raises(Unsupported, match=r"not those that its config\.json describes") as caught:
+        loading.load(checkpoint, loading.plan(checkpoint, "cpu", "keep"))
+    assert caught.value.why.startswith(counts)
+
+
 def test_only_models_that_know_it_are_asked_for_the_last_logits_alone() -> None:
     class Old:
         def forward(self, input_ids: object) -> None: ...

@@ -66,7 +66,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise Unsupported(
             f"{checkpoint.path} has no tokenizer that can be loaded",
-            why=_first_line(error),
+            why=_one_line(error),
             mend="save the tokenizer beside the weights (tokenizer.json and tokenizer_config.json)",
         ) from error
     return lambda text: list(tokenizer(text, truncation=False, verbose=False)["input_ids"])
@@ -90,18 +90,27 @@ def load(checkpoint: Checkpoint, settled: Plan) -> Any:
     """The model, ready to answer.
 
     Raises:
-        Unsupported: the weights do not fit the configuration's model.
+        Unsupported: transformers cannot load it, or tensors are missing or of another shape than configured.
     """
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
             dtype=getattr(torch, settled.dtype),
             device_map=settled.device,
             local_files_only=True,
             use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, with those that are missing
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _unloadable(checkpoint, error) from error
+    absent, misshapen = sorted(found["missing_keys"]), sorted(name for name, *_ in found["mismatched_keys"])
+    if absent or misshapen:
+        raise Unsupported(
+            f"the weights of {checkpoint.path} are not those that its config.json describes",
+            why=f"{len(absent)} tensors missing, {len(misshapen)} of another shape; first {(absent + misshapen)[0]}",
+            mend="restore the config.json that was saved with these weights",
+        )
     return model.eval()
 
 
@@ -113,10 +122,10 @@ def last_logits_only(model: Any) -> dict[str, int]:
 def _unloadable(checkpoint: Checkpoint, error: Exception) -> Unsupported:
     return Unsupported(
         f"{checkpoint.path} cannot be loaded as a stock transformers model",
-        why=_first_line(error),
+        why=_one_line(error),
         mend="save it with save_pretrained as a class that transformers has",
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
