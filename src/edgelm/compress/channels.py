@@ -1,0 +1,158 @@
+"""Which hidden channels of a feed-forward layer to keep, and what the matrix that reads them must become.
+
+a is the input of the output matrix W (D × F) in the base, â that behind the layers already compressed. S are the
+kept channels, P the others. All sums run over calibration tokens. Letters: T tokens, D model width, F channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from edgelm.errors import Unsupported
+
+_DOUBLE_BELOW = 4096  # channels up to which everything is summed in double precision
+_PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Ĥ; the second for fewer than 2F tokens
+_ROUNDS = 8  # in which `obs` removes the channels, taking account of those already gone
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The output matrix for the kept channels, what is added to its bias, and the λ it was found with."""
+
+    weight: Tensor  # D × |S|
+    shift: Tensor  # D; zeros where the class has no bias
+    penalty: float
+
+
+class Moments:
+    """Sums over calibration tokens that decide about one layer's channels.
+
+    `centred` is for classes with an output bias: channels are then worth what they vary, as the bias takes the mean.
+    """
+
+    def __init__(self, weight_DF: Tensor, centred: bool) -> None:
+        D, F = weight_DF.shape
+        self.dtype = torch.float64 if F <= _DOUBLE_BELOW else torch.float32
+        self.weight_DF = weight_DF.detach().to(self.dtype)
+        self.centred = centred
+        self.tokens = 0
+        self.target_energy = 0.0  # Σ‖Wa‖²
+        self.act_F = self._zeros(F)  # Σ_B (mean_T |a|)²
+        self.base_FF = self._zeros(F, F)  # H = Σ a aᵀ
+        self.gram_FF = self._zeros(F, F)  # Ĥ = Σ â âᵀ
+        self.cross_DF = self._zeros(D, F)  # W·C = Σ (W a) âᵀ
+        self.base_F = self._zeros(F)  # Σ a
+        self.sum_F = self._zeros(F)  # Σ â
+        self.target_D = self._zeros(D)  # Σ W a
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=self.dtype, device=self.weight_DF.device)
+
+    def add(self, base_TF: Tensor, now_TF: Tensor) -> None:
+        """Count one sequence: a and â of the same tokens."""
+        a_TF, b_TF = base_TF.to(self.dtype), now_TF.to(self.dtype)
+        target_TD = a_TF @ self.weight_DF.T
+        self.tokens += len(a_TF)
+        self.target_energy += float(target_TD.square().sum())
+        self.act_F += a_TF.abs().mean(0).square()
+        self.base_FF += a_TF.T @ a_TF
+        self.gram_FF += b_TF.T @ b_TF
+        self.cross_DF += target_TD.T @ b_TF
+        self.base_F += a_TF.sum(0)
+        self.sum_F += b_TF.sum(0)
+        self.target_D += target_TD.sum(0)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the card should say about the number of tokens."""
+        F = len(self.act_F)
+        if self.tokens >= 2 * F:
+            return []
+        return [f"width: {self.tokens} calibration tokens are fewer than twice the {F} channels; give more"]
+
+    @property
+    def _penalty(self) -> float:
+        return _PENALTY_FEW if self.warnings else _PENALTY
+
+    def keep(self, count: int, score: str) -> Tensor:
+        """The `count` channels to keep, ascending; equal scores favour the lower channel."""
+        if score == "obs":
+            removed = self._surgeon(len(self.act_F) - count)
+            return (~removed).nonzero().squeeze(1)
+        worth_F = self.act_F.sqrt() if score == "act" else self.base_FF.diagonal() * self.weight_DF.square().sum(0)
+        return worth_F.argsort(descending=True, stable=True)[:count].sort().values
+
+    def _surgeon(self, count: int) -> Tensor:
+        """Mask of the `count` channels whose removal, with the others refitted, costs least output error.
+
+        s_j = ‖W_j‖² / [H̃⁻¹]_jj with H̃ = H + λI; after each round W and H̃⁻¹ are those of the refitted layer
+        (optimal brain surgeon over columns, arXiv 2210.17323).
+        """
+        base_FF = self.base_FF - torch.outer(self.base_F, self.base_F) / self.tokens if self.centred else self.base_FF
+        damped_FF = base_FF.clone()
+        damped_FF.diagonal().add_(max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
+        inverse_FF = torch.cholesky_inverse(torch.linalg.cholesky(damped_FF))
+        weight_DF = self.weight_DF.clone()
+        removed = torch.zeros(len(base_FF), dtype=torch.bool, device=base_FF.device)
+        for round_ in range(_ROUNDS):
+            share = count * (round_ + 1) // _ROUNDS - count * round_ // _ROUNDS
+            if share == 0:
+                continue
+            worth_F = weight_DF.square().sum(0) / inverse_FF.diagonal().clamp_min(1e-30)
+            worth_F[removed] = torch.inf
+            gone = worth_F.argsort(stable=True)[:share]
+            spread_PF = torch.linalg.solve(inverse_FF[gone][:, gone], inverse_FF[gone])
+            weight_DF -= weight_DF[:, gone] @ spread_PF
+            inverse_FF = inverse_FF - inverse_FF[:, gone] @ spread_PF
+            removed[gone] = True
+        return removed
+
+    def slice(self, kept: Tensor) -> Fit:
+        """The kept columns as they are."""
+        return Fit(self.weight_DF[:, kept], torch.zeros_like(self.target_D), 0.0)
+
+    def refit(self, kept: Tensor, layer: int) -> Fit:
+        """W′ = (W·C_S + λ W_S)(Ĥ_SS + λI)⁻¹, the minimum of Σ‖W a − W′ â_S‖² + λ‖W′ − W_S‖², and b′ − b.
+
+        Raises:
+            Unsupported: the sums are too degenerate to solve; names the layer.
+        """
+        gram_SS, cross_DS = self.gram_FF[kept][:, kept], self.cross_DF[:, kept]
+        sum_S, energy_F = self.sum_F[kept], self.gram_FF.diagonal()
+        if self.centred:
+            gram_SS = gram_SS - torch.outer(sum_S, sum_S) / self.tokens
+            cross_DS = cross_DS - torch.outer(self.target_D, sum_S) / self.tokens
+            energy_F = energy_F - self.sum_F.square() / self.tokens
+        penalty = self._penalty * float(energy_F.mean())
+        if penalty <= 0:  # nothing passes through this layer: nothing to repair
+            return self.slice(kept)
+        for _ in range(4):
+            damped_SS = gram_SS + penalty * torch.eye(len(kept), dtype=self.dtype, device=gram_SS.device)
+            factor_SS, failed = torch.linalg.cholesky_ex(damped_SS)
+            if not failed:
+                right_DS = cross_DS + penalty * self.weight_DF[:, kept]
+                weight_DS = torch.cholesky_solve(right_DS.T, factor_SS).T
+                shift_D = (self.target_D - weight_DS @ sum_S) / self.tokens if self.centred else 0 * self.target_D
+                return Fit(weight_DS, shift_D, penalty)
+            penalty *= 10
+        raise Unsupported(
+            f"layer {layer} cannot be refitted: its activations are degenerate",
+            mend="give more calibration text, or update=none",
+        )
+
+    def error(self, kept: Tensor, fit: Fit) -> float:
+        """Σ‖W a − W′ â_S − (b′ − b)‖² over Σ‖W a‖²."""
+        if self.target_energy == 0:
+            return 0.0
+        sum_D = fit.weight @ self.sum_F[kept]
+        squared = (
+            self.target_energy
+            - 2 * (fit.weight * self.cross_DF[:, kept]).sum()
+            + ((fit.weight @ self.gram_FF[kept][:, kept]) * fit.weight).sum()
+            - 2 * fit.shift @ (self.target_D - sum_D)
+            + self.tokens * fit.shift.square().sum()
+        )
+        return max(float(squared), 0.0) / self.target_energy

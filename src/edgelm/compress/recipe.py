@@ -1,0 +1,113 @@
+"""What a recipe will make of a checkpoint, from its headers and `config.json` alone: no torch, no weights read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgelm.checkpoint import DTYPE_BYTES, Checkpoint
+from edgelm.compress.base import FAMILIES, Config, Step
+from edgelm.errors import Unsupported
+from edgelm.plugins import spec_of
+from edgelm.shapes import Shape, shape_of
+
+Dtype = Literal["float16", "float32", "keep"]
+STORED = {"F16": "float16", "F32": "float32", "BF16": "bfloat16"}  # safetensors' names and torch's
+_BYTES = {torch_name: DTYPE_BYTES[name] for name, torch_name in STORED.items()}
+_BUFFERS = "rotary_emb.inv_freq"  # stored by old versions; computed from the configuration today
+
+
+@dataclass(frozen=True)
+class Row:
+    """The model before the recipe (`step` is "base") or after one of its steps."""
+
+    step: str
+    config: Config
+    bytes: int  # of all tensors
+
+    @property
+    def shape(self) -> Shape:
+        """All dimensions."""
+        return shape_of(self.config)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters; tied tensors count once."""
+        return self.shape.parameters
+
+
+def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> list[Row]:
+    """The base and what it becomes after each step that changes something, to be stored as `dtype`.
+
+    Raises:
+        Unsupported: the checkpoint is none that can be cut.
+        BadOption: a step's option does not fit the model as it is by then.
+    """
+    require_dense(base)
+    width = _BYTES[stored_dtype(base, dtype)]
+    config = base.config
+    size = base.bytes if base.has_weights else width * base.shape.parameters
+    rows = [Row("base", config, size)]
+    for step in steps:
+        if not step.idle(config):
+            config = step.plan(config)
+            rows.append(Row(spec(step), config, width * shape_of(config).parameters))
+    return rows
+
+
+def spec(step: Step) -> str:
+    """The spec that makes the step; a plug-in's class has the name of its file."""
+    return spec_of(type(step).__name__.lower(), step)
+
+
+def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
+    """The torch name of the dtype that the result is stored in.
+
+    Raises:
+        Unsupported: it shall be kept, but the base has several.
+    """
+    if dtype != "keep":
+        return dtype
+    if not base.has_weights:
+        return str(base.config.get("dtype") or base.config.get("torch_dtype") or "float32")
+    if len(base.dtypes) > 1:
+        raise Unsupported(
+            f"there is no one dtype to keep: {base.path} stores {', '.join(base.dtypes)}",
+            mend="name the result's: --dtype float16",
+        )
+    return STORED[next(iter(base.dtypes))]
+
+
+def require_dense(base: Checkpoint) -> None:
+    """Refuse a checkpoint that is no plain dense model of a known family, with the reason.
+
+    Raises:
+        Unsupported: unknown `model_type`, quantised, or tensors that are not those of the stock class.
+    """
+    family = base.config.get("model_type")
+    if family not in FAMILIES:
+        raise Unsupported(f"model_type '{family}' cannot be compressed", mend=f"known: {', '.join(FAMILIES)}")
+    if base.config.get("quantization_config"):
+        raise Unsupported(f"{base.path} is quantised", why="only dense weights can be cut", mend="give the fp16 model")
+    if not base.has_weights:
+        return
+    foreign = sorted(set(base.dtypes) - set(STORED))
+    if foreign:
+        raise Unsupported(f"{base.path} stores {', '.join(foreign)}", why="only dense weights can be cut",
+                          mend=f"give a model in one of {', '.join(STORED)}")  # fmt: skip
+    _require_stock_tensors(base)
+
+
+def _require_stock_tensors(base: Checkpoint) -> None:
+    expected = base.shape.tensors
+    spare = {"lm_head.weight"} if base.shape.tied else set()
+    stored = {name: tensor.shape for name, tensor in base.tensors.items()
+              if name not in spare and not name.endswith(_BUFFERS)}  # fmt: skip
+    for name in [*expected, *stored]:
+        if expected.get(name) != stored.get(name):
+            raise Unsupported(
+                f"the weights of {base.path} are not those of a stock {base.shape.family} model",
+                why=f"{name} is {stored.get(name, 'not stored')}; config.json makes it {expected.get(name, 'foreign')}",
+                mend="layers of unequal shape and added modules cannot be cut; give the original model",
+            )

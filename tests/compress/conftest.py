@@ -1,0 +1,76 @@
+"""Fixtures of the compression tests: every family, tied and untied; weights edited on disk; text and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.compress.base import FAMILIES, Progress
+from edgelm.compress.model import Decoder
+from edgelm.compress.texts import TextSource, from_texts
+
+Edit = Callable[[Checkpoint, Callable[[dict[str, Tensor]], None]], Checkpoint]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tiny matrices are slower with several threads, most of all where test processes share the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["untied", "tied"])
+def tied(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+@pytest.fixture
+def base(make_checkpoint: Callable[..., Path], family: str, tied: bool) -> Checkpoint:
+    return Checkpoint(make_checkpoint(family, tied=tied))
+
+
+@pytest.fixture
+def decoder(make_checkpoint: Callable[..., Path], family: str) -> Decoder:
+    return Decoder.load(Checkpoint(make_checkpoint(family)))
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[TextSource]:
+    return [from_texts("squares", [f"The square of {n} is {n * n}; its cube is {n**3}. Next!" for n in range(60)])]
+
+
+@pytest.fixture(scope="session")
+def batches() -> list[list[int]]:
+    """Eight sequences of random tokens, of two lengths."""
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randint(5, 250, (40 + 8 * (n % 2),), generator=generator).tolist() for n in range(8)]
+
+
+@pytest.fixture(scope="session")
+def edit() -> Edit:
+    """Change a checkpoint's weights on disk; the function given works on the tensors by name."""
+
+    def apply(base: Checkpoint, change: Callable[[dict[str, Tensor]], None]) -> Checkpoint:
+        [path] = base.weight_files
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path, metadata={"format": "pt"})
+        return Checkpoint(base.path)
+
+    return apply
+
+
+@pytest.fixture(scope="session")
+def silent() -> Progress:
+    """A progress nobody watches."""
+    return lambda what, done, total: None

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.compress.base import Progress
+from edgelm.compress.depth import Depth, similarity
+from edgelm.compress.model import Decoder
+from edgelm.errors import BadOption
+
+WRITERS = ("self_attn.o_proj", "self_attn.dense", "mlp.down_proj", "mlp.fc2")
+
+
+def silence(layer: int) -> Any:
+    """Make a layer add nothing to the stream."""
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        for name, tensor in tensors.items():
+            if name.rpartition(".")[0] in [f"model.layers.{layer}.{writer}" for writer in WRITERS]:
+                tensor.zero_()
+
+    return change
+
+
+@pytest.mark.parametrize("score", ["bi", "angle"])
+def test_inert_layer_goes_first(
+    base: Checkpoint, edit: Any, batches: list[list[int]], silent: Progress, score: Any
+) -> None:
+    model = Decoder.load(edit(base, silence(2)))
+    before = model.head(model.final_states(batches[0]))
+    record = Depth(1, score=score).apply(model, batches, silent)
+    assert record["dropped"] == [2]
+    assert record["scores"][2] < 1e-6
+    assert all(other > 1e-3 for layer, other in enumerate(record["scores"]) if layer != 2)
+    assert torch.allclose(model.head(model.final_states(batches[0])), before, atol=1e-5)
+
+
+def test_kept_layers_are_untouched(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
+    before = list(decoder.layers)
+    record = Depth(2).apply(decoder, batches, silent)
+    kept = [layer for number, layer in enumerate(before) if number not in record["dropped"]]
+    assert [a is b for a, b in zip(decoder.layers, kept, strict=True)] == [True, True]
+    assert decoder.config["num_hidden_layers"] == 2
+
+
+def test_angle_drops_a_block(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
+    record = Depth(2, score="angle").apply(decoder, batches, silent)
+    assert record["dropped"] == [1, 2]  # the only block of two between the first and the last of four layers
+    assert len(record["scores"]) == 3
+
+
+def test_order_of_sequences_does_not_matter(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
+    one, two = similarity(decoder, batches, 1, silent), similarity(decoder, batches[::-1], 1, silent)
+    assert one == pytest.approx(two, rel=1e-12)
+
+
+def test_similarity_is_that_of_the_models_own_states(
+    decoder: Decoder, batches: list[list[int]], silent: Progress
+) -> None:
+    found = similarity(decoder, batches[:1], 2, silent)
+    states = decoder.network.model(torch.tensor(batches[:1]), output_hidden_states=True).hidden_states
+    expected = [torch.cosine_similarity(states[n][0, 1:], states[n + 2][0, 1:]).mean().item() for n in range(2)]
+    assert found[:2] == pytest.approx(expected, abs=1e-6)  # the last state is normalised by transformers
+
+
+def test_plan() -> None:
+    config = {"num_hidden_layers": 6, "layer_types": list("abcdef"), "max_window_layers": 5}
+    assert Depth(2).plan(config) == {"num_hidden_layers": 4, "layer_types": list("abcd"), "max_window_layers": 4}
+    assert config["num_hidden_layers"] == 6
+    assert Depth(0).idle(config)
+    with pytest.raises(BadOption, match=r"depth:drop=9 .* 5 layers") as caught:
+        Depth(9).plan({"num_hidden_layers": 5})
+    assert caught.value.mend == "drop at most 3"
+    with pytest.raises(BadOption, match="negative"):
+        Depth(-1)

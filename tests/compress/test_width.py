@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.compress.base import Progress
+from edgelm.compress.model import Decoder
+from edgelm.compress.width import Width
+from edgelm.errors import BadOption
+
+SCORES = ["obs", "act", "wact"]
+DEAD = torch.arange(3, 128, 4)  # 32 of 128
+
+
+def never_active(tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if name.endswith("mlp.up_proj.weight"):
+            tensor[DEAD] = 0
+        if name.endswith("mlp.fc1.weight"):
+            tensor[DEAD] = 0
+        if name.endswith("mlp.fc1.bias"):
+            tensor[DEAD] = -100
+
+
+def never_read(tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if name.endswith(("mlp.down_proj.weight", "mlp.fc2.weight")):
+            tensor[:, DEAD] = 0
+
+
+@pytest.mark.parametrize("update", ["ls", "none"])
+@pytest.mark.parametrize(
+    ("change", "score"), [(never_active, score) for score in SCORES] + [(never_read, "obs"), (never_read, "wact")]
+)
+def test_dead_channels_go_first(
+    make_checkpoint: Any,
+    edit: Any,
+    family: str,
+    batches: list[list[int]],
+    silent: Progress,
+    change: Any,
+    score: Any,
+    update: Any,
+) -> None:
+    base = edit(Checkpoint(make_checkpoint(family)), change)
+    model = Decoder.load(base)
+    readers = [model._module(layer, model._parts.readers[0]).weight for layer in range(4)]
+    before = model.head(model.final_states(batches[0]))
+    Width(96, score=score, update=update).apply(model, batches, silent)
+    alive = [channel for channel in range(128) if channel not in DEAD]
+    for layer, reader in enumerate(readers):
+        assert torch.equal(model._module(layer, model._parts.readers[0]).weight, reader[alive])
+    assert torch.allclose(model.head(model.final_states(batches[0])), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_refitting_never_raises_the_error(
+    decoder: Decoder, batches: list[list[int]], silent: Progress, score: Any
+) -> None:
+    """One layer's error depends on the layers before it, so the first is compared."""
+    refitted = Width(64, score=score).apply(decoder, batches, silent)
+    plain = Width(64, score=score, update="none").apply(
+        Decoder.load(Checkpoint(decoder.network.config._name_or_path)), batches, silent
+    )
+    assert refitted["error"][0] < 0.9 * plain["error"][0]
+    assert len(refitted["error"]) == len(refitted["penalty"]) == 4
+
+
+def test_record_warns_of_few_tokens(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
+    assert "fewer than twice" in Width(64).apply(decoder, batches[:2], silent)["warnings"][0]
+
+
+def test_plan() -> None:
+    assert Width(96).plan({"intermediate_size": 128, "hidden_size": 64}) == {
+        "intermediate_size": 96,
+        "hidden_size": 64,
+    }
+    assert Width(172).idle({"intermediate_size": 172})
+    assert Width(172).plan({"intermediate_size": 172}) == {"intermediate_size": 172}
+
+
+@pytest.mark.parametrize(
+    ("ffn", "of", "what", "mend"),
+    [
+        (200, 172, "does not fit a feed-forward width of 172", "multiple of 4"),
+        (0, 172, "does not fit", "multiple of 4"),
+        (-4, 172, "does not fit", "multiple of 4"),
+        (126, 172, "no multiple of 4", "124 or 128"),
+        (9000, 14336, "no multiple of 128", "8960 or 9088"),
+        (600, 640, "no multiple of 128", "512 or 640"),
+    ],
+)
+def test_bad_widths_are_refused(ffn: int, of: int, what: str, mend: str) -> None:
+    with pytest.raises(BadOption, match=what) as caught:
+        Width(ffn).plan({"intermediate_size": of})
+    assert str(ffn) in caught.value.what
+    assert mend in caught.value.mend
