@@ -37,13 +37,11 @@ def _numbers(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def adds(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether encoding puts a token before the text, and one after it, as transformers decides it.
+def adds(tokenizer: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether encoding puts a token before the text, and one after it: the post-processor's template says so.
 
-    Either key in `tokenizer_config.json` decides both; else the template of the post-processor does.
+    As in transformers, `add_bos_token` in `tokenizer_config.json` counts for nothing beside a `tokenizer.json`.
     """
-    if "add_bos_token" in config or "add_eos_token" in config:
-        return bool(config.get("add_bos_token")), bool(config.get("add_eos_token"))
     for stage in stages(tokenizer.get("post_processor")):
         if stage["type"] == "TemplateProcessing":
             return "SpecialToken" in stage["single"][0], "SpecialToken" in stage["single"][-1]

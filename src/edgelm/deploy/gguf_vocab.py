@@ -84,7 +84,7 @@ def _vocabulary(checkpoint: Checkpoint, tokenizer: Mapping[str, Any], pre: str) 
     tokens, types = _tokens(tokenizer, checkpoint.shape.vocab, kind)
     merges = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in model["merges"]]
     special = special_ids(checkpoint, {token: row for row, token in enumerate(tokens)})
-    add_bos, add_eos = adds(tokenizer, checkpoint.tokenizer_config)
+    add_bos, add_eos = adds(tokenizer)
     if kind == SENTENCEPIECE and pre:
         raise BadOption(f"pre={pre} does not apply: the tokenizer has no pre-tokenizer", mend="leave pre out")
     return Vocabulary(
