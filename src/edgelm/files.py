@@ -6,9 +6,11 @@ import contextlib
 import errno
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -101,8 +103,9 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise NoSpace(
                 f"no space left while writing {where}", mend="free some space or choose another disk, then run it again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise BadOption(f"{where} cannot be written", why=error.strerror, mend="choose another folder") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+            why = error.strerror or ""
+            raise BadOption(f"{where} cannot be written", why=why, mend="choose another folder") from error
         raise
 
 
@@ -171,8 +174,8 @@ class JsonLog:
         self.path = path
         self._file: Any = None
 
-    def read(self) -> list[dict[str, Any]]:
-        """All rows written whole, in order; a torn last line is cut off the file.
+    def read(self, *, repair: bool = True) -> list[dict[str, Any]]:
+        """All rows written whole, in order; a torn last line is left out, and to `repair`, cut off the file.
 
         Raises:
             BadFile: a line before the last is damaged.
@@ -190,8 +193,9 @@ class JsonLog:
                 break
             rows.append(row)
             good += len(line) + 1
-        if good < len(data):
-            os.truncate(self.path, good)
+        if repair and good < len(data):
+            with disk_errors(self.path):
+                os.truncate(self.path, good)
         return rows
 
     @staticmethod
@@ -202,12 +206,13 @@ class JsonLog:
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows in one write, and hand them to the disk."""
-        text = b"".join(self.line(row) for row in rows)
+        text = memoryview(b"".join(self.line(row) for row in rows))
         with disk_errors(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("ab", buffering=0)
-            self._file.write(text)
+            while text:  # a disk that fills up takes a part without complaint, and refuses the rest
+                text = text[self._file.write(text) :]
             os.fdatasync(self._file.fileno())
 
     def __enter__(self) -> JsonLog:
@@ -223,11 +228,21 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     checksum, _, body = line.partition(b" ")
     if checksum != b"%08x" % zlib.crc32(body):
         return None
-    row = json.loads(body)
+    try:
+        row = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
     return row if isinstance(row, dict) else None
 
 
 # Archives
+
+# What `zipfile` and its decompressors raise over damaged bytes, and the system over a file where a folder should be.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, OSError,
+)  # fmt: skip
+
 
 def unzip(archive: Path, folder: Path, *, max_bytes: int, max_entries: int = 100_000) -> None:
     """Unpack a zip from a stranger: plain files below `folder` only, within limits kept while unpacking.
@@ -246,31 +261,43 @@ def unzip(archive: Path, folder: Path, *, max_bytes: int, max_entries: int = 100
                 target = _safe_target(archive, entry, folder, seen)
                 if not entry.is_dir():
                     budget = _extract(bundle, entry, target, budget, archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+    except FileNotFoundError:
+        raise MissingInput(f"there is no file {archive}", mend="check the path") from None
+    except _ZIP_ERRORS as error:
         raise BadFile(f"{archive} is not a readable zip", why=str(error), mend="pack it again: edgelm pack") from None
 
 
-def _safe_target(archive: Path, entry: zipfile.ZipInfo, folder: Path, seen: set[str]) -> Path:
+def entry_problem(entry: zipfile.ZipInfo, seen: set[str]) -> str:
+    """Why an entry is not safe to unpack beside those `seen` so far (which it joins); empty if it is."""
     parts = entry.filename.rstrip("/").split("/")
-    mode = entry.external_attr >> 16
-    if not all(parts) or ".." in parts or "\\" in entry.filename or ":" in parts[0]:
-        problem = "leaves the folder"
-    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        problem = "is a link or a device"
-    elif entry.filename.casefold() in seen:
-        problem = "comes twice"
-    else:
-        seen.add(entry.filename.casefold())
-        return folder.joinpath(*parts)
-    raise BadFile(f"{archive}: entry '{entry.filename}' {problem}", mend="pack from plain files: edgelm pack")
+    name = entry.filename.rstrip("/").casefold()
+    if not {"", ".", ".."}.isdisjoint(parts) or "\\" in entry.filename or ":" in parts[0]:
+        return "leaves the folder"
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    folders = {"/".join(parts[:depth]).casefold() + "/" for depth in range(1, len(parts) + entry.is_dir())}
+    if name in seen and not entry.is_dir():
+        return "comes twice"
+    if any(folder[:-1] in seen for folder in folders) or (f"{name}/" in seen and not entry.is_dir()):
+        return "is both a file and a folder"
+    seen |= folders if entry.is_dir() else folders | {name}
+    return ""
+
+
+def _safe_target(archive: Path, entry: zipfile.ZipInfo, folder: Path, seen: set[str]) -> Path:
+    problem = entry_problem(entry, seen)
+    if problem:
+        raise BadFile(f"{archive}: entry '{entry.filename}' {problem}", mend="pack from plain files: edgelm pack")
+    return folder.joinpath(*entry.filename.rstrip("/").split("/"))
 
 
 def _extract(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, budget: int, archive: Path) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with disk_errors(target), bundle.open(entry) as source, target.open("xb") as sink:
-        while chunk := source.read(CHUNK):
-            budget -= len(chunk)
-            if budget < 0:
-                raise BadFile(f"{archive} unpacks to more than is allowed", mend="remove what is not asked for")
-            sink.write(chunk)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with bundle.open(entry) as source, target.open("xb") as sink:
+            while chunk := source.read(CHUNK):
+                budget -= len(chunk)
+                if budget < 0:
+                    raise BadFile(f"{archive} unpacks to more than is allowed", mend="remove what is not asked for")
+                sink.write(chunk)
     return budget
