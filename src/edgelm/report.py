@@ -7,6 +7,7 @@ repeats. Marks are whole millionths, scores exact fractions in percent, times wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +22,16 @@ from edgelm.files import JsonLog, read_json, write_json
 FULL_MARK = 1_000_000  # millionths
 REPORT = "report.json"
 
+# As `str` writes a fraction. Exponents stay out: the few bytes of 1e999999999 would take the memory of a machine.
+_WRITTEN = re.compile(r"-?[0-9]{1,1000}(/0*[1-9][0-9]{0,1000})?", re.ASCII)
+
 
 def _fraction(value: object) -> Fraction:
     if isinstance(value, Fraction):
         return value
-    if isinstance(value, int | str) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Fraction(value)
+    if isinstance(value, str) and _WRITTEN.fullmatch(value):
         return Fraction(value)
     raise ValueError('a fraction such as "117/2" is needed')
 
@@ -152,7 +158,7 @@ def answers_log(folder: Path, task: str) -> JsonLog:
 def read_answers(folder: Path, task: str) -> list[Answer]:
     """The kept answers of a task, in the order written."""
     log = answers_log(folder, task)
-    return [validate(Answer, row, log.path) for row in log.read()]
+    return [validate(Answer, row, log.path) for row in log.read(repair=False)]
 
 
 def median(values: Iterable[Fraction]) -> Fraction:
