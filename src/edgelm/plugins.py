@@ -14,10 +14,12 @@ import ast
 import dataclasses
 import importlib
 import importlib.util
+import math
 import re
 import types
 import typing
 from collections.abc import Iterable
+from fractions import Fraction
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -78,11 +80,18 @@ def available(kind: str) -> dict[str, Plugin]:
     found = [_read(kind, f"edgelm.{kind}.{path.stem}", path) for path in sorted(folder.glob("*.py"))]
     plugins = {plugin.name: plugin for plugin in found if plugin}
     for point in entry_points(group=f"edgelm.{kind}"):
-        spec = importlib.util.find_spec(point.module)
-        source = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else None
-        summary = ((ast.get_docstring(source) if source else "") or "").partition("\n")[0]
-        plugins[point.name] = Plugin(kind, point.name, point.module, point.attr, summary)
+        plugins[point.name] = Plugin(kind, point.name, point.module, point.attr, _summary(point.module))
     return plugins
+
+
+def _summary(module: str) -> str:
+    """The first docstring line of another package's module; nothing if its source cannot be read."""
+    try:
+        spec = importlib.util.find_spec(module)
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+        return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    except (ImportError, OSError, SyntaxError, ValueError):  # a broken package of another must not break the list
+        return ""
 
 
 def find(kind: str, name: str) -> Plugin:
@@ -130,7 +139,8 @@ def parse(kind: str, spec: str, **defaults: Any) -> Any:
     try:
         return target(**values)
     except InputError as error:
-        raise type(error)(f"in '{spec}': {error.what}", why=error.why, mend=error.mend) from None
+        error.what = f"in '{spec}': {error.what}"
+        raise
 
 
 def _options(spec: str, rest: str) -> dict[str, str]:
@@ -154,7 +164,7 @@ def convert(text: str, hint: Any, where: str) -> Any:
     if isinstance(hint, types.UnionType):
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
     if typing.get_origin(hint) is tuple:
-        return tuple(convert(part, typing.get_args(hint)[0], where) for part in text.split("+"))
+        return tuple(convert(part, typing.get_args(hint)[0], where) for part in text.split("+") if text)
     if typing.get_origin(hint) is typing.Literal:
         allowed = typing.get_args(hint)
         if text not in allowed:
@@ -165,6 +175,8 @@ def convert(text: str, hint: Any, where: str) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         if hint is int:
             return _quantity(text)
+        if hint is float and not math.isfinite(float(text)):
+            raise ValueError(text)
         return hint(text)
     except (KeyError, ValueError):
         raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend="see edgelm show") from None
@@ -177,8 +189,8 @@ def _quantity(text: str) -> int:
     match = re.fullmatch(r"(-?\d+(?:\.\d+)?)([A-Za-z]*)", text)
     if not match or match[2].upper() not in _UNITS:
         raise ValueError(text)
-    value = float(match[1]) * _UNITS[match[2].upper()]
-    if value != int(value):
+    value = Fraction(match[1]) * _UNITS[match[2].upper()]
+    if value.denominator != 1:
         raise ValueError(text)
     return int(value)
 
