@@ -147,7 +147,7 @@ class Checkpoint:
     @staticmethod
     def _weight_map(index: Path) -> dict[str, str]:
         weight_map = read_config(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        if not isinstance(weight_map, dict) or not {str} == {type(name) for name in weight_map.values()}:
             raise BadFile(f"{index} has no weight_map", mend="save the checkpoint again")
         return weight_map
 
@@ -278,7 +278,7 @@ def _tensor(path: Path, name: str, entry: object, start: int) -> Tensor:
     try:
         dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
         values = math.prod(shape)
-        sound = all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
+        sound = isinstance(dtype, str) and all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
         width = DTYPE_BYTES.get(dtype)
     except (KeyError, TypeError, ValueError):
         raise _damaged(path, f"the entry of {name} is malformed") from None

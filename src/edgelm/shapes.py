@@ -68,15 +68,14 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     if family == "gpt2":
         return _gpt2(config)
     width, heads = _dimension(config, "hidden_size"), _dimension(config, "num_attention_heads")
-    head_size = config.get("head_dim") or config.get("kv_channels") or width // heads
     ffn = _dimension(config, "intermediate_size")
     return Shape(
         family=family,
         layers=_dimension(config, "num_hidden_layers"),
         width=width,
         heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_size=head_size,
+        kv_heads=_dimension(config, "num_key_value_heads", heads),
+        head_size=_dimension(config, "kv_channels" if family == "qwen" else "head_dim", width // heads),
         ffn=ffn // 2 if family == "qwen" else ffn,
         vocab=_dimension(config, "vocab_size"),
         context=_dimension(config, "seq_length" if family == "qwen" else "max_position_embeddings"),
@@ -92,13 +91,13 @@ def _gpt2(config: Mapping[str, Any]) -> Shape:
     width, heads = _dimension(config, "n_embd"), _dimension(config, "n_head")
     return Shape(
         family="gpt2", layers=_dimension(config, "n_layer"), width=width, heads=heads, kv_heads=heads,
-        head_size=width // heads, ffn=config.get("n_inner") or 4 * width, vocab=_dimension(config, "vocab_size"),
+        head_size=width // heads, ffn=_dimension(config, "n_inner", 4 * width), vocab=_dimension(config, "vocab_size"),
         context=_dimension(config, "n_positions"), tied=True, attention_bias=True, output_bias=True, mlp_bias=True,
     )  # fmt: skip
 
 
-def _dimension(config: Mapping[str, Any], key: str) -> int:
-    value = config.get(key)
+def _dimension(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    value = default if config.get(key) is None else config[key]
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise BadFile(f"config.json: {key} is {value!r}", why="a positive whole number is needed", mend=f"set {key}")
     return value
