@@ -11,6 +11,7 @@ import io
 import zipfile
 from functools import lru_cache
 from itertools import takewhile
+from typing import Any, Literal
 
 from edgelm.chat import Turn
 from edgelm.data.folder import DataFolder
@@ -19,7 +20,9 @@ from edgelm.files import parse_json
 
 WHEEL = "opencompass-0.3.1-py3-none-any.whl"
 OWN = "exemplars.json"
-_ROLES = {"HUMAN": "user", "BOT": "assistant", "user": "user", "assistant": "assistant"}
+_ROLES: dict[Any, Literal["user", "assistant"]] = {
+    "HUMAN": "user", "BOT": "assistant", "user": "user", "assistant": "assistant",
+}  # fmt: skip
 
 
 def exemplar_file(data: DataFolder) -> str:
@@ -40,7 +43,10 @@ def exemplars(data: DataFolder, task: str, config: str) -> tuple[Turn, ...]:
         return tuple(takewhile(lambda turn: "{question}" not in turn.text, turns))
     table = parse_json(data.read(OWN), OWN)
     try:
-        return tuple(Turn(_ROLES[role], text) for role, text in table.get(task, []))  # type: ignore[arg-type]
+        pairs = [(_ROLES[role], text) for role, text in table.get(task, [])]
+        if not all(isinstance(text, str) for _, text in pairs):
+            raise TypeError
+        return tuple(Turn(role, text) for role, text in pairs)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BadFile(f"{OWN}: the exemplars of '{task}' are malformed", mend="write [[role, text], …]") from None
 

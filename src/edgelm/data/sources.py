@@ -37,7 +37,11 @@ def sources() -> dict[str, Source]:
     """All sources by name, from the table beside this module."""
     text = (files("edgelm.data") / "sources.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
-    return {row["name"]: Source(**{**row, "rows": int(row["rows"]) if row["rows"] else None}) for row in rows}
+    found = (
+        Source(row["name"], int(row["rows"]) if row["rows"] else None, row["licence"], row["sha256"], row["url"])
+        for row in rows
+    )
+    return {source.name: source for source in found}
 
 
 def source(name: str) -> Source:

@@ -1,1 +1,1 @@
-
+"""Tasks: one file a benchmark, with its prompts and its scorer."""

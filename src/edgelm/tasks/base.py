@@ -89,7 +89,7 @@ def protocol(task: Task, data: DataFolder) -> str:
 
 
 def fill(template: str, columns: Mapping[str, str]) -> str:
-    """Put a row into a template as OpenCompass does: one plain replacement of `{name}` after the other, in column order.
+    """Put a row into a template as OpenCompass does: one plain replacement of `{name}` after another, in column order.
 
     Unknown braces stay, and a value put in early that itself holds `{later}` is filled in turn.
     """

@@ -47,7 +47,8 @@ class CHID(MeanScore):
         for index, row in enumerate(data.jsonl(self._rows)):
             where = f"row {index + 1} of {self._rows}"
             candidates, answer = field(row, "candidates", where, list), field(row, "answer", where, int)
-            if len(candidates) != len(LETTERS) or answer not in range(len(LETTERS)):
+            idioms = [idiom for idiom in candidates if isinstance(idiom, str)]
+            if not len(idioms) == len(candidates) == len(LETTERS) or answer not in range(len(LETTERS)):
                 raise BadFile(f"{where} does not offer seven idioms with an answer among them", mend="mend the row")
             columns = {"content": field(row, "content", where).replace("#idiom#", "______")}
             columns |= dict(zip(LETTERS, candidates, strict=True))

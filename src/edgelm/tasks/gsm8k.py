@@ -48,7 +48,7 @@ class GSM8K(MeanScore):
 
         Commas in the answer are not removed (`$1,000` reads as 000) and `10-5` ends in -5: so in the original.
         """
-        numbers = re.findall(r"-?\d+\.\d+|-?\d+", answer.split("Question:")[0])
+        numbers = re.findall(r"-?\d+\.\d+|-?\d+", answer.partition("Question:")[0])
         return FULL_MARK if numbers and _equal(numbers[-1], sample.reference) else 0
 
 
