@@ -115,8 +115,9 @@ def _questions(task: Task, data: DataFolder, selection: Selection, settings: Map
     samples = task.samples(data)
     rows = []
     for sample in selection.of(samples):
-        turns = [[turn.role, turn.text] for turn in sample.prompt.turns]
-        asked = {"turns": turns, "base_start": sample.prompt.base_start, "max_tokens": task.max_tokens, "stop": task.stop}
+        prompt = sample.prompt
+        turns = [[turn.role, turn.text] for turn in prompt.turns]
+        asked = {"turns": turns, "base_start": prompt.base_start, "max_tokens": task.max_tokens, "stop": task.stop}
         key = sha256_bytes(canonical_json({**settings, **asked}))
         rows.append((sample, Request(key, sample.index, sample.prompt, task.max_tokens, task.stop)))
     return _Questions(task, rows, len(samples))
@@ -165,6 +166,6 @@ def _score(task: Task, answers: Sequence[Answer]) -> Any:
 
 def _write_answers(out: Path, label: str, answers: Sequence[Answer]) -> None:
     """The finished answers in file order, all at once."""
-    log = answers_log(out, label)
-    write_bytes(log.path, b"".join(JsonLog.line(answer.model_dump(mode="json", exclude_none=True)) for answer in answers))
+    rows = (answer.model_dump(mode="json", exclude_none=True) for answer in answers)
+    write_bytes(answers_log(out, label).path, b"".join(map(JsonLog.line, rows)))
 

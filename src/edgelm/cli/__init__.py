@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 
 def build(called: str | None) -> typer.Typer:
-    """The application; only the verb that is called is imported, the others are listed by their first docstring line."""
+    """The application; only the verb that is called is imported, the others are listed by their files' first line."""
     app = typer.Typer(name="edgelm", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_top)
     verbs = available("cli")

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from edgelm.errors import EdgelmError
 
@@ -48,11 +49,13 @@ def emit_json(value: object) -> None:
 
 def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
     """A table on stdout. Columns whose name starts with `>` are aligned right."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, show_header=any(columns))
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, show_header=any(columns)
+    )
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(str(cell)) for cell in row))  # plain text: brackets are no markup
     _out.print(table)
 
 

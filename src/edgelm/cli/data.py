@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,10 +23,11 @@ def list_sources(
 ) -> None:
     """List the data sets, or the files of some: whether they are here, licence, upstream location."""
     here = DataFolder(folder, offline=True)
+    rows: list[tuple[str, ...]]
     if names or json:
         rows = [(source.name, _is_here(here, source.name), source.licence, source.sha256, source.url)
                 for source in _chosen(names)]  # fmt: skip
-        columns = ("file", "here", "licence", "sha256", "upstream")
+        columns: tuple[str, ...] = ("file", "here", "licence", "sha256", "upstream")
     else:
         rows = []
         for name, group in groupby(sources().values(), key=lambda source: source.set):
@@ -60,7 +60,9 @@ def _is_here(folder: DataFolder, name: str) -> str:
 
 @data.command()
 def pull(
-    sets: Annotated[list[str] | None, typer.Argument(help="Sets (gsm8k) or files (gsm8k/test.jsonl); all if none.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Argument(help="Sets (gsm8k) or files (gsm8k/test.jsonl); all if none.")
+    ] = None,
     folder: Data = None,
     offline: OfflineFlag = False,
 ) -> None:

@@ -23,7 +23,9 @@ PHONE_CONTEXT = 2048  # tokens that the memory estimate allows for
 
 def show(
     what: Annotated[str, typer.Argument(help="A folder, a config.json, a zip, or the name of a plug-in.")],
-    digest: Annotated[bool, typer.Option("--digest", help="Also read all bytes of a checkpoint for its digest.")] = False,
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Also read all bytes of a checkpoint for its digest.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say what something is, from headers and JSON alone: no weight is read, no model loaded."""
@@ -31,13 +33,16 @@ def show(
     if json:
         emit_json(facts)
     else:
-        emit_table(("", ""), [(name, _readable(name, value)) for name, value in facts.items() if value not in (None, "")])
+        known = {name: value for name, value in facts.items() if value not in (None, "")}
+        emit_table(("", ""), [(name, _readable(name, value)) for name, value in known.items()])
 
 
 def _facts(what: str, digest: bool) -> Facts:
     path = Path(what)
     if path.is_file():
-        return _submission(path) if path.suffix == ".zip" else {"config": str(path), **_shape(shape_of(read_config(path)))}
+        if path.suffix == ".zip":
+            return _submission(path)
+        return {"config": str(path), **_shape(shape_of(read_config(path)))}
     if path.is_dir():
         for name, read in ((MANIFEST, _submission), (REPORT, _report), ("bundle.json", _bundle)):
             if (path / name).is_file():
