@@ -21,7 +21,7 @@ vector = st.tuples(few, few, few)
 fields = st.dictionaries(
     st.sampled_from("ABCDEFGHIJKLMN"), st.lists(vector, min_size=1, max_size=3), min_size=1, max_size=14
 )
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=50, deadline=None)
 
 
 @pytest.fixture(scope="session")
@@ -285,7 +285,7 @@ def test_two_processes_with_other_hash_seeds_agree(rules, track, entries):  # 18
         assert run.stdout == standings(rules, track, made).to_bytes(), run.stderr.decode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(fields)
 def test_a_slow_count_of_places_agrees(compute, field):  # 19
     for selection in SELECTIONS:

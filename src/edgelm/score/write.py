@@ -1,0 +1,92 @@
+"""The standings as a folder of files, for programs, spreadsheets and people.
+
+    standings.json    the standings, canonical: equal standings give equal bytes
+    entries.json      what they were computed from
+    board.csv         one line a team
+    board.md          the same as a table
+    index.html        the page, if one is given
+
+Fractions stand exact ("117/2") in JSON and CSV, and with two decimals in Markdown.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgelm.files import canonical_json, new_folder, write_bytes
+from edgelm.rules.base import Rules
+from edgelm.score.entries import THROUGHPUT, Entry
+from edgelm.score.standings import Standings
+from edgelm.score.text import significant, two
+
+
+def write_standings(
+    folder: Path, rules: Rules, standing: Standings, entries: Iterable[Entry], page: str | None = None
+) -> None:
+    """Write a new folder with the standings in every form.
+
+    Raises:
+        BadOption: the folder exists already.
+        NoSpace: the disk is full.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.submission)
+    with new_folder(folder) as out:
+        write_bytes(out / "standings.json", standing.to_bytes())
+        write_bytes(out / "entries.json", canonical_json([entry.model_dump(mode="json") for entry in ordered]))
+        write_bytes(out / "board.csv", board_csv(rules, standing).encode())
+        write_bytes(out / "board.md", board_markdown(rules, standing).encode())
+        if page is not None:
+            write_bytes(out / "index.html", page.encode())
+
+
+def board_csv(rules: Rules, standing: Standings) -> str:
+    """One line a team: rank, exact total, and score, place, tie and points of every task. Fractions are exact."""
+    tasks = _ordered_tasks(rules, standing)
+    sink = io.StringIO()
+    lines = csv.writer(sink, lineterminator="\n")
+    columns = [f"{task} {column}" for task in tasks for column in ("score", "place", "tied", "points")]
+    lines.writerow(["rank", "team", "submission", "total", *columns])
+    for row in standing.board:
+        results = [row.tasks[task] for task in tasks]
+        cells = [value for result in results for value in (result.score, result.place, result.tied, result.points)]
+        lines.writerow([row.rank, _plain(row.team), row.submission, row.total, *cells])
+    return sink.getvalue()
+
+
+def board_markdown(rules: Rules, standing: Standings) -> str:
+    """The board as a table: total, and for each task the score with its place."""
+    tasks = _ordered_tasks(rules, standing)
+    lines = [
+        f"# {standing.rules}: {standing.track}",
+        "",
+        f"Selection: {standing.selection}. At most {standing.maximum} points. Each task: score (place), = shared.",
+        "",
+        "| rank | team | total | " + " | ".join(tasks) + " |",
+        "| ---: | :--- | ---: |" + " ---: |" * len(tasks),
+    ]
+    for row in standing.shown:
+        cells = []
+        for task in tasks:
+            result = row.tasks[task]
+            score = significant(result.score) if task == THROUGHPUT else two(result.score)
+            shared = "=" if result.tied and result.tied > 1 else ""
+            cells.append(f"{score} ({shared}{result.place})" if result.place else score)
+        lines.append(f"| {row.rank} | {_escaped(row.team)} | {two(row.total)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _ordered_tasks(rules: Rules, standing: Standings) -> list[str]:
+    return [task for task in rules.weights if task in standing.tasks]
+
+
+def _plain(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else " " if letter in "\r\n" else letter for letter in text)
