@@ -71,7 +71,7 @@ def test_error_is_as_measured_and_never_raised(seed: int, drift: float, count: i
         measured = float(rest.square().sum() / (a @ weight.T).square().sum())
         assert found.error(kept, fit) == pytest.approx(measured, rel=1e-6, abs=1e-12)
         errors.append(measured)
-    assert errors[0] <= errors[1] * (1 + 1e-9)
+    assert errors[0] <= errors[1] * (1 + 1e-9) + 1e-20
 
 
 def test_scores_follow_their_formulas() -> None:

@@ -55,7 +55,7 @@ def draw(
     for name, piece in _pieces(base, texts, sequence, seed):
         pieces.append((name, piece))
         found += len(piece)
-        if found >= wanted:
+        if found >= wanted and len(pieces) > 1:
             break
     if len(pieces) < 2:
         raise BadOption(f"the calibration text gives {found} tokens, too few to hold some out", mend="give more text")
