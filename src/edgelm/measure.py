@@ -14,7 +14,7 @@ from edgelm.report import Report, Workload
 def measure(checkpoint: Checkpoint, device: Device, workload: Workload, out: Path, progress: Progress) -> Report:
     """Speed, memory by meter and size of a checkpoint, also written to the new folder `out`.
 
-    `progress` is told what is being done, and how many stages of how many are done.
+    `progress` is told its bar's label, and how many stages of how many are done.
 
     Raises:
         BadOption: `out` exists already, or a count of the workload is too small.

@@ -11,7 +11,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadOption, Unsupported
 from edgelm.report import Speed, Workload
 
-Progress = Callable[[str, int, int], object]  # what is being done, stages done, stages in all
+Progress = Callable[[str, int, int], object]  # the bar's label, stages done, stages in all
 
 
 class Measurement(BaseModel):

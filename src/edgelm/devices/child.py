@@ -1,7 +1,7 @@
 """The process that measures: `python -m edgelm.devices.child` reads one job from stdin and writes JSON lines to stdout.
 
 It is a process of its own so that memory is counted from nothing: the parent's imports and earlier models neither
-count nor hide anything. Lines are `{"progress": [what, done, of]}`, and last `{"result": …}` or `{"error": …}`.
+count nor hide anything. Lines are `{"progress": [label, done, of]}`, and last `{"result": …}` or `{"error": …}`.
 """
 
 from __future__ import annotations
@@ -49,31 +49,31 @@ def measure_here(
     )  # fmt: skip
 
     with meters.PssSampler() as pss:
-        stages.begin("loading")
+        stages.next()
         model = loading.load(checkpoint, settled)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        stages.begin("warming up")
+        stages.next()
         clock.run(model, prompt, workload)
     repeats: list[Repeat] = []
-    for number in range(workload.repeats):
-        stages.begin(f"repeat {number + 1}")
+    for _ in range(workload.repeats):
+        stages.next()
         repeats.append(clock.run(model, prompt, workload))
     memory = {"host-peak": meters.host_peak()} | ({"host-pss": pss.peak} if pss.peak else {})
     memory |= meters.device_peaks(others) if on_gpu else {}
 
     extra: dict[str, Any] = {"conditions": before, "notes": list(settled.notes), "dtype": settled.dtype}
     extra |= {"prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(encode)}
-    stages.begin("the kit's figure")
+    stages.next()
     if shape.context >= clock.KIT_TOKENS:
         long_prompt = exact_tokens(encode, clock.KIT_TOKENS, shape.vocab)
         extra["kit_2024_inferences_per_second"] = clock.kit_2024(model, long_prompt, workload.repeats)
     del model
     gc.collect()
-    stages.begin("the machine's own rates")
+    stages.next()
     speed = speed_of(workload, f"local:{settled.device.type}", repeats, shape.vocab, **extra)
     speed = speed.model_copy(update={"roofline": _roofline(checkpoint, speed, settled)})
-    stages.finish()
+    stages.next()
     gpu = {"gpu": torch.cuda.get_device_name()} if on_gpu else {}
     return Measurement(speed=speed, memory=memory, predicted=predicted, machine=machine() | gpu)
 
@@ -102,17 +102,14 @@ def _roofline(checkpoint: Checkpoint, speed: Speed, settled: loading.Plan) -> di
 
 
 class _Stages:
-    """Counts the stages of a measurement for the progress bar."""
+    """Moves the bar on: loading, warming up, the repeats, the kit's figure and the machine's rates are a stage each."""
 
     def __init__(self, progress: Progress, of: int) -> None:
         self.progress, self.of, self.done = progress, of, 0
 
-    def begin(self, what: str) -> None:
-        self.progress(what, self.done, self.of)
+    def next(self) -> None:
+        self.progress("measuring", self.done, self.of)
         self.done += 1
-
-    def finish(self) -> None:
-        self.progress("measured", self.of, self.of)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -131,8 +128,8 @@ def main() -> None:
     workload = Workload.model_validate(job.pop("workload"))
     checkpoint = Checkpoint(job.pop("checkpoint"))
 
-    def tell(what: str, done: int, of: int) -> None:
-        _write(lines, {"progress": [what, done, of]})
+    def tell(label: str, done: int, of: int) -> None:
+        _write(lines, {"progress": [label, done, of]})
 
     try:
         measurement = measure_here(checkpoint, workload, progress=tell, **job)
