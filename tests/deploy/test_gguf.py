@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from edgelm import plugins
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
-from edgelm.errors import BadFile, MissingInput, MissingPackage, Unsupported
+from edgelm.errors import BadFile, MissingInput, MissingPackage, NoSpace, Unsupported
 
 PLAIN = {
     "embed_tokens": "token_embd", "norm": "output_norm", "final_layernorm": "output_norm", "lm_head": "output",
@@ -224,6 +225,22 @@ def test_a_missing_tokenizer_leaves_nothing(make_checkpoint: Any, tmp_path: Path
     with pytest.raises(MissingInput, match=r"no tokenizer\.json"):
         export(folder, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(make_checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gguf.GGUFWriter, "write_padding", full)
+    with pytest.raises(NoSpace):
+        export(make_checkpoint("llama"), tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_modules_beside_it_are_no_targets() -> None:
+    names = plugins.available("deploy")
+    assert "gguf" in names
+    assert not any(name.startswith(("gguf-", "base")) for name in names)
 
 
 def test_without_the_gguf_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,14 @@ import gguf
 import pytest
 
 from edgelm.deploy.gguf_metadata import family_of, write_metadata
-from edgelm.errors import Unsupported
+from edgelm.errors import BadFile, Unsupported
 from edgelm.shapes import shape_of
 
 BASE = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 320,
     "num_key_value_heads": 2, "max_position_embeddings": 256,
 }  # fmt: skip
+LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 
 
 class Keys(gguf.GGUFWriter):
@@ -89,7 +90,8 @@ def test_a_head_size_of_its_own_is_kept() -> None:
         ("qwen2", {"use_sliding_window": True, "max_window_layers": 1}, "sliding window"),
         ("qwen2", {"layer_types": ["full_attention", "sliding_attention"]}, "sliding window"),
         ("llama", {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "'dynamic'"),
-        ("qwen2", {"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "'llama3'"),
+        ("qwen2", {"rope_scaling": LLAMA_3}, "'llama3'"),
+        ("llama", {"partial_rotary_factor": 0.5}, "only a part of each head"),
         ("qwen2", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "attention_factor": 1.1}}, "attention factor"),
     ],
 )
@@ -98,6 +100,12 @@ def test_what_llama_cpp_does_not_run_is_refused(family: str, changes: dict[str, 
         metadata(family, **changes)
     assert why in caught.value.why
     assert caught.value.mend
+
+
+@pytest.mark.parametrize("kind", ["linear", "yarn", "llama3"])
+def test_a_scaling_without_its_factor_is_refused(kind: str) -> None:
+    with pytest.raises(BadFile, match="factor of the"):
+        metadata("llama", rope_parameters={"rope_type": kind, "rope_theta": 10000.0})
 
 
 def test_other_model_types_and_quantised_weights_are_refused() -> None:

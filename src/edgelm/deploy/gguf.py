@@ -25,7 +25,6 @@ from edgelm.deploy.base import Progress
 from edgelm.deploy.gguf_metadata import family_of, write_metadata
 from edgelm.deploy.gguf_tensors import NUMPY_DTYPES, Export, plan
 from edgelm.deploy.gguf_vocab import read_vocabulary
-from edgelm.files import disk_errors
 
 MODEL = "model.gguf"  # in the bundle
 
@@ -56,9 +55,8 @@ class GGUF:
         family = family_of(checkpoint.config, shape)
         exports = plan(checkpoint, family, self.dtype)
         vocabulary = read_vocabulary(checkpoint, self.pre)
-        path = out / MODEL
         arch = gguf.MODEL_ARCH_NAMES[family.arch]
-        with disk_errors(path), contextlib.closing(gguf.GGUFWriter(path, arch)) as writer:
+        with contextlib.closing(gguf.GGUFWriter(out / MODEL, arch)) as writer:
             writer.add_name(checkpoint.card.slot or checkpoint.card.base or checkpoint.path.resolve().name)
             if checkpoint.card.licence:
                 writer.add_license(checkpoint.card.licence)

@@ -12,7 +12,7 @@ from typing import Any
 
 import gguf
 
-from edgelm.errors import Unsupported
+from edgelm.errors import BadFile, Unsupported
 from edgelm.shapes import Shape
 
 
@@ -47,6 +47,7 @@ def family_of(config: Mapping[str, Any], shape: Shape) -> Family:
 
     Raises:
         Unsupported: another model type, quantised weights, or a variant that llama.cpp's architecture does not run.
+        BadFile: the settings of the rotary positions lack a number.
     """
     if shape.family not in FAMILIES:
         raise Unsupported(f"gguf: model_type '{shape.family}' is not exported", mend=f"known: {', '.join(FAMILIES)}")
@@ -54,16 +55,17 @@ def family_of(config: Mapping[str, Any], shape: Shape) -> Family:
     if "quantization_config" in config:
         raise Unsupported("gguf: the checkpoint is quantised", why="config.json has a quantization_config",
                           mend="export the unquantised checkpoint")  # fmt: skip
-    for problem in _misfits(family, config, shape):
+    if problems := _misfits(family, config, shape):
         raise Unsupported(f"gguf: llama.cpp's '{gguf.MODEL_ARCH_NAMES[family.arch]}' cannot run this checkpoint",
-                          why=problem, mend="change the checkpoint, or deploy it to another target")  # fmt: skip
+                          why="; ".join(problems), mend="deploy it to another target")  # fmt: skip
     return family
 
 
 def _misfits(family: Family, config: Mapping[str, Any], shape: Shape) -> list[str]:
     activation = config.get("hidden_act", family.activations[0])
     windowed = config.get("use_sliding_window") and config.get("max_window_layers", 0) < shape.layers
-    rope_type = rope_parameters(config, family)["rope_type"]
+    rope = rope_parameters(config, family)
+    kind = rope["rope_type"]
     found = {
         f"heads × head size is {shape.heads * shape.head_size}, and must be the width {shape.width}":
             family.square and shape.heads * shape.head_size != shape.width,
@@ -72,25 +74,37 @@ def _misfits(family: Family, config: Mapping[str, Any], shape: Shape) -> list[st
         "the feed-forward has biases": shape.mlp_bias and not family.mlp_bias,
         "queries and keys are normalised (qk_layernorm)": config.get("qk_layernorm"),
         "layers attend through a sliding window": windowed or "sliding_attention" in (config.get("layer_types") or ()),
-        f"positions are scaled by '{rope_type}'": rope_type not in _ROPE_TYPES
-            or (rope_type == "llama3" and not family.rope_factors),
-        "yarn sets its own attention factor": rope_type == "yarn"
-            and not _PLAIN_YARN.isdisjoint(rope_parameters(config, family)),
+        f"positions are scaled by '{kind}'": kind not in _ROPE_NEEDS or (kind == "llama3" and not family.rope_factors),
+        "only a part of each head is rotated": rope["partial_rotary_factor"] != 1 and family.partial_rotary == 1,
+        "yarn sets its own attention factor": kind == "yarn" and not _OWN_FACTOR.isdisjoint(rope),
     }  # fmt: skip
     return [problem for problem, holds in found.items() if holds]
 
 
-_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
-_PLAIN_YARN = frozenset({"attention_factor", "mscale", "mscale_all_dim"})
+_ROPE_NEEDS: dict[str, tuple[str, ...]] = {  # how positions may be scaled, and by which numbers
+    "default": (),
+    "linear": ("factor",),
+    "yarn": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+}
+_OWN_FACTOR = frozenset({"attention_factor", "mscale", "mscale_all_dim"})
 
 
 def rope_parameters(config: Mapping[str, Any], family: Family) -> dict[str, Any]:
-    """The rotary settings from either spelling: `rope_parameters` (transformers 5) or separate keys (before)."""
+    """The rotary settings from either spelling: `rope_parameters` (transformers 5) or separate keys (before).
+
+    Raises:
+        BadFile: a number that this kind of scaling needs is missing.
+    """
     given = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
     given.setdefault("rope_type", given.pop("type", "default"))
     given.setdefault("rope_theta", config.get("rope_theta", 10000.0))
     given.setdefault("partial_rotary_factor", config.get("partial_rotary_factor", family.partial_rotary))
     given.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
+    for key in _ROPE_NEEDS.get(given["rope_type"], ()):
+        if not isinstance(given.get(key), int | float):
+            raise BadFile(f"config.json: {key} of the '{given['rope_type']}' rotary scaling is {given.get(key)!r}",
+                          why="a number is needed", mend=f"set {key}")  # fmt: skip
     return {key: value for key, value in given.items() if value is not None}
 
 
