@@ -229,7 +229,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     if checksum != b"%08x" % zlib.crc32(body):
         return None
     try:
-        row = json.loads(body)
+        row = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

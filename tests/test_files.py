@@ -1,0 +1,368 @@
+"""Files: what a kill, a full disk or a stranger's archive can and cannot do."""
+
+import errno
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgelm import files
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace
+from edgelm.files import JsonLog, canonical_json, new_folder, parse_json, read_json, tree_files, unzip, write_bytes
+
+ROWS = [{"n": n, "text": "守株待兔" * n} for n in range(5)]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8,
+)  # fmt: skip
+
+
+def _names(folder):
+    """What lies in a folder, hidden or not."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+# JSON
+
+@given(value=JSON)
+def test_canonical_json_is_read_back_and_stable(value):
+    try:
+        written = canonical_json(value)
+    except UnicodeEncodeError:  # lone surrogates have no UTF-8
+        return
+    assert parse_json(written, "here") == value
+    assert canonical_json(parse_json(written, "here")) == written
+
+
+def test_canonical_json_sorts_and_refuses_nan():
+    assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'.encode()
+    with pytest.raises(ValueError):
+        canonical_json(float("nan"))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1,]", b"NaN", b"[Infinity]", b"\xff\xfe", b"[" * 100_000, b"1" * 5000])
+def test_what_is_no_json_is_a_bad_file_that_names_the_place(text):
+    with pytest.raises(BadFile, match="the settings"):
+        parse_json(text, "the settings")
+
+
+def test_a_syntax_error_gives_line_and_column():
+    with pytest.raises(BadFile) as caught:
+        parse_json('{\n "a": 1,\n}', "x")
+    assert "line 3, column 1" in caught.value.why
+
+
+def test_reading_names_a_missing_file_and_a_folder(tmp_path):
+    with pytest.raises(MissingInput, match=r"none\.json"):
+        read_json(tmp_path / "none.json")
+    with pytest.raises(BadFile):
+        read_json(tmp_path)
+
+
+# Digests
+
+def test_digest_of_a_file_is_that_of_its_bytes_and_progress_counts_them(tmp_path):
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "f").write_bytes(data)
+    told = []
+    assert files.sha256_file(tmp_path / "f", told.append) == files.sha256_bytes(data)
+    assert sum(told) == len(data) and len(told) > 1
+
+
+def test_tree_is_sorted_bytewise_and_skips_links_unless_asked(tmp_path):
+    for name in ("b", "a/z", "a.b", "B", "é"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("b")
+    assert tree_files(tmp_path) == ["B", "a.b", "a/z", "b", "é"]
+    assert tree_files(tmp_path, links=True) == ["B", "a.b", "a/z", "b", "link", "é"]
+
+
+# Whole files
+
+def test_a_written_file_is_whole_and_readable_by_all(tmp_path):
+    write_bytes(tmp_path / "deep" / "f", b"new")
+    assert (tmp_path / "deep" / "f").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "deep" / "f").stat().st_mode) == 0o644
+
+
+def _full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "f").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", _full_disk)
+    with pytest.raises(NoSpace, match="f"):
+        write_bytes(tmp_path / "f", b"new")
+    assert (tmp_path / "f").read_bytes() == b"old"
+    assert _names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), lambda path: JsonLog(path).append([{}])])
+def test_a_path_through_a_file_is_the_users_error(tmp_path, write):
+    (tmp_path / "f").write_bytes(b"")
+    with pytest.raises(BadOption, match="cannot be written"):
+        write(tmp_path / "f" / "below" / "x")
+
+
+# Folders
+
+def test_a_new_folder_takes_its_name_only_when_all_went_well(tmp_path):
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as partial:
+        (partial / "f").touch()
+        raise RuntimeError
+    assert _names(tmp_path) == []
+    with new_folder(tmp_path / "out") as partial:
+        (partial / "f").touch()
+        assert not (tmp_path / "out").exists()
+    assert _names(tmp_path) == ["out"] and (tmp_path / "out" / "f").is_file()
+
+
+def test_a_new_folder_refuses_what_is_there_but_takes_an_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with new_folder(tmp_path / "empty") as partial:
+        (partial / "f").touch()
+    assert (tmp_path / "empty" / "f").is_file()
+    for taken in ("empty", "empty/f"):
+        with pytest.raises(BadOption, match="exists already"), new_folder(tmp_path / taken):
+            pass
+
+
+def test_a_full_disk_while_a_folder_is_filled_is_said_and_leaves_nothing(tmp_path):
+    with pytest.raises(NoSpace), new_folder(tmp_path / "out"):
+        _full_disk()
+    assert _names(tmp_path) == []
+
+
+def _killed(script, folder, enough):
+    """Run a script in a process of its own and kill it with SIGKILL as soon as `enough()`."""
+    child = subprocess.Popen([sys.executable, "-c", script, str(folder)])
+    deadline = time.monotonic() + 20
+    while not enough() and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+
+
+def test_a_kill_while_a_folder_is_made_leaves_none_of_that_name(tmp_path):
+    script = """if True:
+        import sys, pathlib
+        from edgelm.files import new_folder
+        with new_folder(pathlib.Path(sys.argv[1]) / "out") as partial:
+            (partial / "config.json").write_text("{}")
+            while True:
+                pass
+    """
+    _killed(script, tmp_path, lambda: any(tmp_path.rglob("config.json")))
+    assert [name for name in _names(tmp_path) if not name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("rows_before_kill", [1, 40])
+def test_a_kill_while_rows_are_appended_leaves_whole_rows_in_order(tmp_path, rows_before_kill):
+    script = """if True:
+        import sys, pathlib, itertools
+        from edgelm.files import JsonLog
+        with JsonLog(pathlib.Path(sys.argv[1]) / "log") as log:
+            for n in itertools.count():
+                log.append([{"n": 2 * n, "text": "x" * 3000}, {"n": 2 * n + 1}])
+    """
+    path = tmp_path / "log"
+    _killed(script, tmp_path, lambda: path.exists() and path.stat().st_size > rows_before_kill * 1500)
+    rows = JsonLog(path).read()
+    assert len(rows) >= rows_before_kill
+    assert [row["n"] for row in rows] == list(range(len(rows)))
+    with JsonLog(path) as log:
+        log.append([{"n": len(rows)}])
+    assert len(JsonLog(path).read()) == len(rows) + 1
+
+
+# The log
+
+def _log(path, rows=ROWS):
+    with JsonLog(path) as log:
+        log.append(rows[:2])
+        log.append(rows[2:])
+    return JsonLog(path)
+
+
+def test_a_log_gives_back_its_rows_and_no_file_gives_none(tmp_path):
+    assert JsonLog(tmp_path / "none").read() == []
+    assert _log(tmp_path / "log").read() == ROWS
+
+
+def test_every_cut_drops_the_torn_line_and_only_it(tmp_path):
+    whole = b"".join(map(JsonLog.line, ROWS))
+    ends = [0]
+    for row in ROWS:
+        ends.append(ends[-1] + len(JsonLog.line(row)))
+    path = tmp_path / "log"
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        kept = sum(end <= cut for end in ends[1:])
+        assert JsonLog(path).read(repair=False) == ROWS[:kept]
+        assert path.stat().st_size == cut, "reading without repair leaves the file alone"
+        assert JsonLog(path).read() == ROWS[:kept]
+        assert path.stat().st_size == ends[kept]
+
+
+def test_a_damaged_line_before_a_good_one_is_an_error_with_its_number(tmp_path):
+    log = _log(tmp_path / "log")
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b'"n":2', b'"n":7')
+    log.path.write_bytes(b"".join(lines))
+    with pytest.raises(BadFile, match="line 3 of"):
+        log.read()
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"{", b'{"a":NaN}', b"[" * 100_000])
+def test_a_right_checksum_over_something_else_is_no_row(tmp_path, body):
+    log = _log(tmp_path / "log")
+    good = log.path.read_bytes()
+    log.path.write_bytes(good + b"%08x %s\n" % (files.zlib.crc32(body), body))
+    assert log.read() == ROWS
+    log.path.write_bytes(b"%08x %s\n" % (files.zlib.crc32(body), body) + good)
+    with pytest.raises(BadFile, match="line 1 of"):
+        log.read()
+
+
+def test_a_full_disk_while_appending_is_said_and_earlier_rows_stay(tmp_path, monkeypatch):
+    log = _log(tmp_path / "log")
+    with monkeypatch.context() as patch, log:
+        patch.setattr(os, "fdatasync", _full_disk)
+        with pytest.raises(NoSpace, match="log"):
+            log.append([{"n": 5}])
+    assert log.read()[:5] == ROWS
+
+
+class _NearlyFull(io.FileIO):
+    """A file on a disk with room for a few bytes more: a write takes what fits, the next is refused."""
+
+    room = 10
+
+    def write(self, data):
+        if not self.room:
+            _full_disk()
+        taken = super().write(bytes(data[: self.room]))
+        self.room -= taken
+        return taken
+
+
+def test_a_short_write_is_no_success(tmp_path):
+    log = _log(tmp_path / "log")
+    with log:
+        log._file = _NearlyFull(log.path, "ab")
+        with pytest.raises(NoSpace):
+            log.append([{"n": 5}])
+    assert log.read() == ROWS
+    with log:
+        log.append([{"n": 6}])
+    assert log.read() == [*ROWS, {"n": 6}]
+
+
+# Archives
+
+def _zip(path, entries, **options):
+    with zipfile.ZipFile(path, "w", **options) as bundle:
+        for name, data in entries:
+            bundle.writestr(name, data)
+    return path
+
+
+def _unzip(path, **limits):
+    unzip(path, path.parent / "out", **{"max_bytes": 10**6} | limits)
+    return tree_files(path.parent / "out")
+
+
+def test_a_plain_zip_is_unpacked(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("d/", b""), ("d/x", b"1"), ("y", b"22"), ("d.e", b"")])
+    assert _unzip(path) == ["d.e", "d/x", "y"]
+    assert (tmp_path / "out" / "y").read_bytes() == b"22"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(("names", "problem"), [
+    (["/etc/passwd"], "leaves"), (["../x"], "leaves"), (["a/../../x"], "leaves"), (["a\\..\\x"], "leaves"),
+    (["C:/x"], "leaves"), (["a//x"], "leaves"), (["./x"], "leaves"), (["x", "x"], "comes twice"),
+    (["Model/x", "model/X"], "comes twice"), (["a", "a/b"], "both a file and a folder"),
+    (["a/b", "a"], "both a file and a folder"), (["a", "A/b/"], "both a file and a folder"),
+])  # fmt: skip
+def test_an_entry_that_could_do_harm_is_named_and_refused(tmp_path, names, problem):
+    path = _zip(tmp_path / "a.zip", [(name, b"1") for name in names])
+    with pytest.raises(BadFile, match=problem):
+        _unzip(path)
+    assert set(tree_files(tmp_path)) <= {"a.zip", f"out/{names[0]}"}
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_are_refused(tmp_path, kind):
+    entry = zipfile.ZipInfo("x")
+    entry.external_attr = (kind | 0o777) << 16
+    with pytest.raises(BadFile, match="link or a device"):
+        _unzip(_zip(tmp_path / "a.zip", [(entry, b"/etc/passwd")]))
+
+
+def test_a_bomb_stops_at_the_budget(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("zeros", bytes(50_000_000))], compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(BadFile, match="more than is allowed"):
+        _unzip(path, max_bytes=2 << 20)
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*")) <= 2 << 20
+
+
+def test_the_budget_is_for_all_entries_together(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("a", bytes(60)), ("b", bytes(41))])
+    with pytest.raises(BadFile, match="more than is allowed"):
+        _unzip(path, max_bytes=100)
+    with pytest.raises(BadFile, match="2 entries"):
+        _unzip(path, max_entries=1)
+
+
+def test_a_missing_archive_is_named(tmp_path):
+    with pytest.raises(MissingInput, match=r"a\.zip"):
+        _unzip(tmp_path / "a.zip")
+
+
+def test_what_is_no_zip_or_is_encrypted_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK nothing")
+    with pytest.raises(BadFile, match="not a readable zip"):
+        _unzip(tmp_path / "a.zip")
+    data = bytearray(_zip(tmp_path / "b.zip", [("x", b"1")]).read_bytes())
+    data[6] |= 1  # the flag "encrypted", in the entry and in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "b.zip").write_bytes(data)
+    with pytest.raises(BadFile, match="encrypted"):
+        _unzip(tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_is_the_users_error_or_harmless(method, data):
+    with tempfile.TemporaryDirectory() as name:
+        path = _zip(Path(name) / "a.zip", [("d/é", b"abc" * 50), ("y", b"22")], compression=method)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.sampled_from([None, None, len(content) // 2]))])
+        try:
+            _unzip(path)
+        except InputError as error:
+            assert error.mend or error.why
+        assert set(_names(Path(name))) <= {"a.zip", "out"}
+
+
+def test_log_lines_are_what_the_format_says():
+    checksum, _, body = JsonLog.line({"b": 1, "a": 2}).partition(b" ")
+    assert json.loads(body) == {"a": 2, "b": 1} and int(checksum, 16) == files.zlib.crc32(body.rstrip(b"\n"))
