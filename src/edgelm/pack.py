@@ -31,10 +31,8 @@ from edgelm.files import (
 )
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track
-from edgelm.submission import COLUMNS, HEADER, MANIFEST, RESULTS, SOURCE, Submission
+from edgelm.submission import BUNDLE, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
 
-BUNDLE = "bundle.json"
-README = "README.md"
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 STORED = (".safetensors", ".gguf", ".bin", ".apk")  # gain nothing from deflation
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder

@@ -30,6 +30,8 @@ from edgelm.report import Report
 MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
 SOURCE = "source"
+README = "README.md"
+BUNDLE = "bundle.json"  # of a bundle: its files and the digest of the checkpoint it was made from
 COLUMNS = {
     "commonsenseqa": "CommonsenseQA", "bbh": "BIG-Bench-Hard", "gsm8k": "GSM8K", "longbench": "LongBench",
     "humaneval": "HumanEval", "chid": "CHID", "truthfulqa": "TruthfulQA",

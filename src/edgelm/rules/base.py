@@ -28,6 +28,7 @@ class Rules:
     name: str
     tracks: tuple[Track, ...]
     tasks: tuple[str, ...]
+    suite: str = "opencompass-0.3.1"  # whose rows and prompts count
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10
     selection: Literal["pool", "double-pass", "guaranteed"] = "pool"

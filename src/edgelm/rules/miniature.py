@@ -17,6 +17,7 @@ class Miniature(Rules):
         Track("from-scratch", "from-scratch", ("model",)),
     )
     tasks: tuple[str, ...] = ("commonsenseqa", "gsm8k", "chid")
+    suite: str = "miniature-1"
     prompt_tokens: int = 192
     generated_tokens: int = 64
     repeats: int = 3

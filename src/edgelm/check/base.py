@@ -1,0 +1,64 @@
+"""What the checker says: findings, each with its code, and how codes become findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from edgelm.check.codes import CODES
+
+Severity = Literal["E", "R", "W", "I"]
+ORDER: tuple[Severity, ...] = ("E", "R", "W", "I")  # refused; a reviewer decides; told; information
+LONGEST = 500  # characters of what a finding says: names in a stranger's file may be of any length
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: where, what, the rule behind it, and how to mend it."""
+
+    code: str
+    severity: Severity
+    path: str  # relative to the package; empty for the whole of it
+    what: str
+    why: str
+    mend: str
+
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """Findings are listed by severity, then code, then place."""
+        return ORDER.index(self.severity), self.code, self.path, self.what
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as a JSON object."""
+        return asdict(self)
+
+
+Findings = Iterator[Finding]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `code` is what an unreadable file met on the way is reported as."""
+
+    code: str
+    look: Callable[[Any], Findings]
+
+
+def finding(code: str, path: str, what: str, *, mend: str = "", severity: Severity | None = None) -> Finding:
+    """A finding with the rule, the severity and the mend of its code, unless this case has its own."""
+    known = CODES[code]
+    what = what if len(what) <= LONGEST else f"{what[:LONGEST]}…"
+    return Finding(code, severity or known.severity, path, what, known.condition, mend or known.mend)
+
+
+def worst(findings: Iterable[Finding]) -> Severity | None:
+    """The gravest severity found; None if nothing was."""
+    return min((found.severity for found in findings), key=ORDER.index, default=None)
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """The first few of some names, and how many more there are."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

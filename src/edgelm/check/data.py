@@ -1,0 +1,24 @@
+"""Data checks: what the card says that a model was trained on."""
+
+from __future__ import annotations
+
+from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.look import Model
+from edgelm.checkpoint import CARD
+
+
+def allowed(model: Model) -> Findings:
+    """DAT-01: every source is on the list, by its own name or that of the set that it is a file of."""
+    for source in model.card.data:
+        if source.name.partition("/")[0].casefold() not in model.rules.training_data:
+            what = f"'{source.name}' is none of {some(model.rules.training_data)}"
+            yield finding("DAT-01", model.at(CARD), what)
+
+
+def declared(model: Model) -> Findings:
+    """DAT-02: a model from scratch names its data; a compressed one may say that it used none (an empty list)."""
+    if "data" not in model.raw_card or (model.card.derivation == "from-scratch" and not model.card.data):
+        yield finding("DAT-02", model.at(CARD), "the card declares no training data")
+
+
+MODEL_CHECKS = (Check("PKG-04", allowed), Check("PKG-04", declared))

@@ -1,0 +1,129 @@
+"""What the checker looks at: a package whose parts may be missing, damaged or hostile, read part by part.
+
+Each attribute raises an `InputError` if its part is unsound. The check that owns the part comes first and reports it;
+others that need the part meet the same error, which is said once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
+from edgelm.errors import EdgelmError, InputError
+from edgelm.files import sha256_file, tree_files
+from edgelm.report import REPORT, Report
+from edgelm.rules import Rules, Track
+from edgelm.shapes import Shape
+from edgelm.submission import Submission
+
+
+class Package:
+    """An opened submission beside the rules that it is held against. `track` is None if it cannot be told."""
+
+    def __init__(self, submission: Submission, rules: Rules, track: str | None, values: bool = False) -> None:
+        self.submission, self.rules, self.values = submission, rules, values
+        self.path = submission.path
+        self._track = track
+
+    @cached_property
+    def files(self) -> list[str]:
+        """All plain files of the package, relative."""
+        return tree_files(self.path)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of every file as it is found."""
+        return {name: sha256_file(self.path / name) for name in self.files}
+
+    @cached_property
+    def track(self) -> Track | None:
+        """The track it was checked for, or else the one that it names."""
+        try:
+            return self.rules.track(self._track or self.submission.manifest.track)
+        except InputError:
+            return None
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """All models: those of the manifest, or if it cannot be read, the folders below `models/`."""
+        try:
+            places: Mapping[str, Any] = self.submission.manifest.models
+        except InputError:
+            places = {path.name: f"models/{path.name}" for path in sorted(self.path.glob("models/*")) if path.is_dir()}
+        return [Model(self, slot, place) for slot, place in places.items() if isinstance(place, str)]
+
+    def relative(self, path: Path) -> str:
+        """A path inside the package as findings name it."""
+        return path.relative_to(self.path).as_posix()
+
+    def cause(self, error: Exception) -> str:
+        """What a finding says of an error: the same text wherever it is met, without the place of unpacking."""
+        if isinstance(error, EdgelmError):
+            text = f"{error.what}: {error.why}" if error.why else error.what
+        else:
+            text = f"not as expected: {type(error).__name__}: {error}"
+        return text.replace(f"{self.path}/", "")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model in one slot. Paths are relative to the package."""
+
+    package: Package
+    slot: str
+    place: str
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that it is held against."""
+        return self.package.rules
+
+    def at(self, name: str) -> str:
+        """The path of something of this model."""
+        return f"{self.place}/{name}"
+
+    def find(self, name: str) -> Path:
+        """Where something of this model lies on disk."""
+        return self.package.path / self.place / name
+
+    @cached_property
+    def raw_card(self) -> dict[str, Any]:
+        """The card as written."""
+        return read_config(self.find(CARD))
+
+    @cached_property
+    def card(self) -> Card:
+        """The card."""
+        return validate(Card, self.raw_card, self.at(CARD))
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, without its card."""
+        return Checkpoint(self.find("checkpoint"))
+
+    @property
+    def shape(self) -> Shape:
+        """The dimensions that its configuration describes."""
+        return self.checkpoint.shape
+
+    @cached_property
+    def digest(self) -> str:
+        """The checkpoint's identity, from the digests of the package's files."""
+        below = self.at("checkpoint/")
+        digests = self.package.digests.items()
+        return digest_of({name.removeprefix(below): sha for name, sha in digests
+                          if name.startswith(below) and name != below + CARD})  # fmt: skip
+
+    @property
+    def has_report(self) -> bool:
+        """Whether there is a report at all."""
+        return self.find(f"report/{REPORT}").is_file()
+
+    @cached_property
+    def report(self) -> Report:
+        """The report."""
+        return Report.load(self.find("report"))

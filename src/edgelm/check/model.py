@@ -1,0 +1,42 @@
+"""Model checks: which slots are filled, and what their cards say the models come from."""
+
+from __future__ import annotations
+
+from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.look import Model, Package
+from edgelm.checkpoint import CARD
+from edgelm.submission import MANIFEST
+
+
+def slots(package: Package) -> Findings:
+    """MDL-01, MDL-02, MDL-03: slots without a model, and models without a slot."""
+    manifest, track = package.submission.manifest, package.track
+    if track is None:
+        return
+    for slot in track.slots:
+        if slot not in manifest.models:
+            yield finding("MDL-01", MANIFEST, f"nothing is said about slot '{slot}'")
+        elif slot in package.submission.omitted:
+            yield finding("MDL-02", MANIFEST, f"'{slot}' is omitted: {package.submission.omitted[slot]}")
+    for slot in manifest.models:
+        if slot not in track.slots:
+            yield finding("MDL-03", MANIFEST, f"'{slot}' is no slot of {track.name}", mend=f"use {some(track.slots)}")
+
+
+def card(model: Model) -> Findings:
+    """PKG-04 of the card, and MDL-04: where the model comes from must fit the track."""
+    card, track = model.card, model.package.track
+    if card.slot not in (None, model.slot):
+        yield finding("PKG-04", model.at(CARD), f"the card is of slot '{card.slot}', the model in '{model.slot}'")
+    if track is None:
+        return
+    if card.derivation != track.derivation:
+        yield finding("MDL-04", model.at(CARD), f"the model is {card.derivation}, the track for {track.derivation}")
+    if track.derivation == "compressed" and not card.base:
+        yield finding("MDL-04", model.at(CARD), "the card names no base")
+    if track.derivation == "from-scratch" and card.base:
+        yield finding("MDL-04", model.at(CARD), f"the card names the base '{card.base}'")
+
+
+CHECKS = (Check("PKG-04", slots),)
+MODEL_CHECKS = (Check("PKG-04", card),)

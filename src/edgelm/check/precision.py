@@ -1,0 +1,82 @@
+"""Precision checks from headers and JSON: storage dtypes, and the marks of quantised formats in weights and bundles."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.look import Model
+from edgelm.checkpoint import Tensor, read_config
+from edgelm.submission import BUNDLE
+
+PACKED = ("I8", "U8", "I4", "U4", "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights
+WHOLE = ("I64", "I32", "I16", "U64", "U32", "U16", "BOOL", "U8", "I8")
+BUFFERS = re.compile(r"(position_ids|attn\.bias|masked_bias|attention_mask|token_type_ids|num_batches_tracked)$")
+BUFFER_SHARE = 100  # buffers take at most one in so many bytes
+QUANTISED_NAMES = {"qweight", "qzeros", "g_idx", "scales", "SCB", "absmax", "weight_packed"}
+MLC_CONFIG = "mlc-chat-config.json"
+UNQUANTISED = ("q0f16", "q0f32")
+CONFIG_DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+
+
+def dtypes(model: Model) -> Findings:
+    """DTY-01, DTY-02, DTY-03, DTY-05: how the tensors are stored, one finding a dtype."""
+    groups: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
+    tensors = model.checkpoint.tensors.values()
+    buffers = [tensor for tensor in tensors if tensor.dtype in WHOLE and BUFFERS.search(tensor.name)]
+    spared = sum(tensor.bytes for tensor in buffers) * BUFFER_SHARE <= model.checkpoint.bytes
+    for tensor in tensors:
+        if tensor.dtype not in model.rules.dtypes:
+            code = "DTY-05" if spared and tensor in buffers else _code(tensor.dtype)
+            groups[code, tensor.dtype].append(tensor)
+    for (code, dtype), found in sorted(groups.items()):
+        where = model.package.relative(found[0].file)
+        size = sum(tensor.bytes for tensor in found)
+        names = some(tensor.name for tensor in found)
+        yield finding(code, where, f"{len(found):,} tensors of {dtype} ({size:,} bytes): {names}")
+
+
+def _code(dtype: str) -> str:
+    if dtype == "BF16":
+        return "DTY-01"
+    return "DTY-02" if dtype.startswith(PACKED) else "DTY-03"
+
+
+def configured(model: Model) -> Findings:
+    """DTY-04: the dtype that the configuration names, against the one that most parameters have."""
+    named = model.checkpoint.config.get("dtype") or model.checkpoint.config.get("torch_dtype")
+    stored = next(iter(model.checkpoint.dtypes), None)
+    if named is not None and stored is not None and CONFIG_DTYPES.get(str(named), named) != stored:
+        yield finding("DTY-04", model.at("checkpoint/config.json"), f"it names {named}, the tensors are {stored}")
+
+
+def quantised(model: Model) -> Findings:
+    """QNT-01, QNT-02: a quantised format, by its configuration or its tensors' names."""
+    if "quantization_config" in model.checkpoint.config:
+        yield finding("QNT-01", model.at("checkpoint/config.json"), "it has a quantization_config")
+    names = [name for name in model.checkpoint.tensors if name.rpartition(".")[2] in QUANTISED_NAMES]
+    if names:
+        yield finding("QNT-02", model.at("checkpoint"), f"tensors {some(names)}")
+
+
+def bundled(model: Model) -> Findings:
+    """QNT-03: the precision of a bundle, as MLC's configuration or the deploy target names it."""
+    path = model.find(f"bundle/{MLC_CONFIG}")
+    if path.is_file():
+        named = read_config(path).get("quantization")
+        if named not in UNQUANTISED:
+            yield finding("QNT-03", model.package.relative(path), f"quantization is {named!r}")
+    path = model.find(f"bundle/{BUNDLE}")
+    if path.is_file():
+        option = re.search(r"[:,](?:dtype|quantization)=([^,]*)", str(read_config(path).get("target", "")))
+        if option and option[1] not in (*UNQUANTISED, *CONFIG_DTYPES, *CONFIG_DTYPES.values()):
+            yield finding("QNT-03", model.package.relative(path), f"the bundle was made as {option[1]}")
+
+
+MODEL_CHECKS = (
+    Check("CKP-02", dtypes),
+    Check("CKP-04", configured),
+    Check("QNT-01", quantised),
+    Check("BND-01", bundled),
+)

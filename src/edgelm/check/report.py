@@ -1,0 +1,96 @@
+"""Report checks: of which checkpoint, by which protocol, how complete, and whether the marks give the scores."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from typing import Any
+
+from edgelm import plugins
+from edgelm.check.base import Check, Findings, finding
+from edgelm.check.look import Model
+from edgelm.errors import InputError
+from edgelm.report import FULL_MARK, REPORT, Answer, mean_percent, read_answers
+
+
+def belongs(model: Model) -> Findings:
+    """RPT-01: the report is of this checkpoint. RPT-02, when there is none at all."""
+    if not model.has_report:
+        yield finding("RPT-02", model.at("report"), "there is no report")
+    elif model.report.checkpoint != model.digest:
+        what = f"made from {model.report.checkpoint[:12]}…, the checkpoint is {model.digest[:12]}…"
+        yield finding("RPT-01", model.at(f"report/{REPORT}"), what)
+
+
+def complete(model: Model) -> Findings:
+    """RPT-02: questions without an answer, and answers that were not supplied."""
+    for task, score in model.report.tasks.items() if model.has_report else ():
+        if not score.complete:
+            what = f"{task}: {score.samples:,} of {score.of:,} were asked"
+            yield finding("RPT-02", model.at(f"report/{REPORT}"), what)
+        supplied = len(_answers(model, task))
+        if supplied != score.samples:
+            yield finding("RPT-02", _log(model, task), f"{supplied:,} of {score.samples:,} answers are supplied")
+
+
+def protocols(model: Model) -> Findings:
+    """RPT-03: the rules' suite; and for the official rows, the task's version here, the only one that can be scored."""
+    for task, score in model.report.tasks.items() if model.has_report else ():
+        suite, _, version = score.protocol.partition("/")
+        known = _task(task)
+        official = model.rules.suite.startswith("opencompass-")
+        if suite != model.rules.suite:
+            what = f"{task}: {score.protocol}, the rules ask for {model.rules.suite}"
+        elif known is None:
+            what = f"{task}: {score.protocol} is not known here"
+        elif official and version != known.version:
+            what = f"{task}: {score.protocol}, this version has {suite}/{known.version}"
+        else:
+            continue
+        yield finding("RPT-03", model.at(f"report/{REPORT}"), what)
+
+
+def marks(model: Model) -> Findings:
+    """RPT-04: the scores made again from the marks of the supplied answers."""
+    for task, score in model.report.tasks.items() if model.has_report else ():
+        answers = _answers(model, task)
+        wrong = [answer.sample for answer in answers if not 0 <= answer.mark <= FULL_MARK]
+        if wrong:
+            yield finding("RPT-04", _log(model, task), f"{len(wrong):,} marks outside 0 to 1: {wrong[0][:80]}")
+        elif answers and (found := _score(task, answers)) != score.score:
+            what = f"the marks give {float(found):.4f}, report.json has {float(score.score):.4f}"
+            yield finding("RPT-04", _log(model, task), what)
+
+
+def _score(task: str, answers: list[Answer]) -> Fraction:
+    """The task's score from the marks; the plain mean for a task that is not known here."""
+    by_subset: dict[str | None, list[int]] = defaultdict(list)
+    for answer in answers:
+        by_subset[answer.subset].append(answer.mark)
+    known = _task(task)
+    return known.aggregate(by_subset) if known else mean_percent([answer.mark for answer in answers])
+
+
+def _task(name: str) -> Any:
+    """The plug-in of that name, through the registry: this floor lies beside the tasks' own. None if unknown."""
+    try:
+        return plugins.parse("tasks", name) if name in plugins.available("tasks") else None
+    except InputError:
+        return None
+
+
+def _log(model: Model, task: str) -> str:
+    return model.at(f"report/answers/{task}.jsonl")
+
+
+def _answers(model: Model, task: str) -> list[Answer]:
+    """The supplied answers; none if their file is absent, or named outside the package."""
+    return read_answers(model.find("report"), task) if _log(model, task) in model.package.files else []
+
+
+MODEL_CHECKS = (
+    Check("PKG-04", belongs),
+    Check("RPT-02", complete),
+    Check("RPT-03", protocols),
+    Check("RPT-04", marks),
+)

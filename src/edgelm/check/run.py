@@ -1,0 +1,80 @@
+"""`edgelm check`: everything that is to be said about a package, without running any of it.
+
+A check never stops the others. What is unreadable is a finding of the check that met it, said once; no file of a
+stranger may end the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgelm.check import bundle, claims, data, memory, model, package, precision, report, source, tokenizer, weights
+from edgelm.check.base import ORDER, Check, Finding, finding, worst
+from edgelm.check.look import Model, Package
+from edgelm.errors import EdgelmError, MissingInput, Unsupported
+from edgelm.rules import Rules
+from edgelm.submission import Submission
+
+PACKAGE_CHECKS: tuple[Check, ...] = (
+    *package.CHECKS, *model.CHECKS, *weights.CHECKS, *claims.CHECKS, *source.CHECKS,
+)  # fmt: skip
+MODEL_CHECKS: tuple[Check, ...] = (  # each part's own check comes before those that merely need the part
+    *model.MODEL_CHECKS, *weights.MODEL_CHECKS, *precision.MODEL_CHECKS, *tokenizer.MODEL_CHECKS,
+    *memory.MODEL_CHECKS, *report.MODEL_CHECKS, *bundle.MODEL_CHECKS, *data.MODEL_CHECKS, *claims.MODEL_CHECKS,
+)  # fmt: skip
+
+
+def check(path: Path, rules: Rules, *, track: str | None = None, values: bool = False) -> list[Finding]:
+    """All findings on a submission, gravest first; `values` also reads the weights themselves.
+
+    Raises:
+        MissingInput: there is nothing at `path`.
+        UnknownName: the rules have no such `track`.
+    """
+    if track is not None:
+        rules.track(track)
+    if not path.exists():
+        raise MissingInput(f"there is no submission {path}", mend="give the folder or zip that pack wrote")
+    if not path.is_dir() and (refused := list(package.archive(path))):
+        return sorted(refused, key=lambda found: found.key)
+    with Submission(path) as submission:
+        try:
+            opened = Package(submission, rules, track, values)
+        except (EdgelmError, OSError) as error:
+            return [finding("PKG-01", path.name, str(error))]
+        return sorted(_look(opened), key=lambda found: found.key)
+
+
+def _look(opened: Package) -> list[Finding]:
+    found: list[Finding] = []
+    for check in PACKAGE_CHECKS:
+        _add(found, check, opened, opened, "")
+    for brought in opened.models:
+        for check in MODEL_CHECKS:
+            _add(found, check, brought, opened, brought.place)
+    return found
+
+
+def _add(found: list[Finding], check: Check, subject: Package | Model, opened: Package, where: str) -> None:
+    """Add a check's findings. An error, of whatever kind a hostile file provokes, is one more, unless it was said."""
+    try:
+        for one in check.look(subject):  # what came before an error is kept
+            found.append(one)
+    except Unsupported:
+        return  # a model class that is not known here: nothing can be said about its shape
+    except Exception as error:
+        met = finding(check.code, where, opened.cause(error))
+        if all(met.what != other.what for other in found):
+            found.append(met)
+
+
+def as_json(findings: list[Finding]) -> dict[str, Any]:
+    """The findings for machines: how many of each severity, the gravest, and all of them."""
+    counts = {severity: sum(found.severity == severity for found in findings) for severity in ORDER}
+    return {"worst": worst(findings), "counts": counts, "findings": [found.as_json() for found in findings]}
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """1 if the submission is refused, else 0."""
+    return int(worst(findings) == "E")

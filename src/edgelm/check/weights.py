@@ -1,0 +1,151 @@
+"""Weight checks from headers and configuration: files, index, tensors, values, context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.look import Model, Package
+from edgelm.checkpoint import CARD, INDEX, Tensor, read_config, read_header
+from edgelm.errors import BadFile, MissingInput
+from edgelm.files import CHUNK
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+SPARE = (".inv_freq", ".masked_bias", ".attn.bias", ".position_ids")  # buffers that old versions stored
+
+
+def configuration(model: Model) -> Findings:
+    """CKP-04: there is a configuration that says which class of model it is."""
+    family = model.checkpoint.config.get("model_type")
+    if not isinstance(family, str):
+        yield finding("CKP-04", model.at("checkpoint/config.json"), f"model_type is {json.dumps(family)}")
+
+
+def present(model: Model) -> Findings:
+    """CKP-01, CKP-03: there are weights at all, and all that an index names."""
+    try:
+        if not model.checkpoint.weight_files:
+            yield finding("CKP-03", model.at(f"checkpoint/{INDEX}"), "it names no file")
+    except MissingInput as error:
+        indexed = model.find(f"checkpoint/{INDEX}").is_file()
+        yield finding("CKP-03" if indexed else "CKP-01", model.at("checkpoint"), model.package.cause(error))
+
+
+def headers(model: Model) -> Findings:
+    """CKP-02: every weight file is sound, and no tensor is stored twice (raised by the last line)."""
+    for path in sorted(model.find("checkpoint").glob("*.safetensors")):
+        try:
+            read_header(path)
+        except BadFile as error:
+            yield finding("CKP-02", model.package.relative(path), model.package.cause(error))
+    if not model.checkpoint.tensors:
+        yield finding("CKP-02", model.at("checkpoint"), "the weight files hold no tensor")
+
+
+def index(model: Model) -> Findings:
+    """CKP-03: the index names what the shards hold."""
+    path = model.find(f"checkpoint/{INDEX}")
+    if not path.is_file():
+        return
+    named = read_config(path)["weight_map"]
+    stored = {name: tensor.file.name for name, tensor in model.checkpoint.tensors.items()}
+    wrong = sorted(name for name in named.keys() | stored.keys() if named.get(name) != stored.get(name))
+    if wrong:
+        yield finding("CKP-03", model.package.relative(path), f"the shards hold other tensors: {some(wrong)}")
+
+
+def shapes(model: Model) -> Findings:
+    """CKP-04: the configuration is sound and describes the stored tensors; the first mismatch is shown."""
+    stored = {name: tensor.shape for name, tensor in model.checkpoint.tensors.items() if not name.endswith(SPARE)}
+    shape = model.shape
+    where = model.at("checkpoint/config.json")
+    if shape.layers > len(stored):  # such a claim is not written out tensor by tensor
+        yield finding("CKP-04", where, f"{shape.layers:,} layers for {len(stored):,} tensors")
+        return
+    expected = shape.tensors
+    if shape.tied:
+        stored.pop("lm_head.weight", None)  # a copy of the embedding does no harm
+    for name in [*expected, *stored]:
+        if stored.get(name) != expected.get(name):
+            found, wanted = stored.get(name, "absent"), expected.get(name, "no such tensor")
+            yield finding("CKP-04", where, f"{name} is {found} in the weights, {wanted} by the configuration")
+            return
+
+
+def values(model: Model) -> Findings:
+    """CKP-05: NaN and infinities, by reading all weights; only when values are asked for."""
+    for tensor in model.checkpoint.tensors.values() if model.package.values else ():
+        if count := not_finite(tensor):
+            yield finding("CKP-05", model.package.relative(tensor.file), f"{tensor.name} has {count:,} such values")
+
+
+def not_finite(tensor: Tensor) -> int:
+    """The number of NaNs and infinities of a stored tensor: values whose exponent bits are all ones."""
+    screen = _SCREENS.get(tensor.dtype)
+    if screen is None:
+        return 0
+    count, left = 0, tensor.bytes
+    with tensor.file.open("rb") as file:
+        file.seek(tensor.start)
+        while left and (chunk := file.read(min(CHUNK, left))):
+            count += screen(chunk)
+            left -= len(chunk)
+    return count
+
+
+def _f16(chunk: bytes) -> int:
+    """The exponent lies in the upper byte alone: deleting such bytes counts them at the speed of C."""
+    upper = chunk[1::2]
+    return len(upper) - len(upper.translate(None, bytes([*range(0x7C, 0x80), *range(0xFC, 0x100)])))
+
+
+def _wide(size: int, second: int) -> Callable[[bytes], int]:
+    """For F32, BF16, F64: seven exponent bits in the upper byte, the others at the top of the one below it."""
+
+    def count(chunk: bytes) -> int:
+        upper = chunk[size - 1 :: size]
+        if not (upper.count(0x7F) + upper.count(0xFF)):
+            return 0  # nearly always: no sound weight is that large
+        below = chunk[size - 2 :: size]
+        return sum(top & 0x7F == 0x7F and low >= second for top, low in zip(upper, below, strict=True))
+
+    return count
+
+
+_SCREENS = {"F16": _f16, "BF16": _wide(2, 0x80), "F32": _wide(4, 0x80), "F64": _wide(8, 0xF0)}
+
+
+def counted(model: Model) -> Findings:
+    """CKP-06: the card's parameter count."""
+    claimed, found = model.raw_card.get("parameters"), model.checkpoint.parameters
+    if claimed is not None and claimed != found:
+        yield finding("CKP-06", model.at(CARD), f"the card says {json.dumps(claimed)}, the headers {found:,}")
+
+
+def pickles(package: Package) -> Findings:
+    """CKP-07: pickle-based files; the shards of a bundle share an ending with them."""
+    for name in package.files:
+        if name.endswith(PICKLED) and "/bundle/" not in name:
+            yield finding("CKP-07", name, "this is a pickle-based file")
+
+
+def context(model: Model) -> Findings:
+    """CKP-10: room for the fixed workload."""
+    needed = model.rules.prompt_tokens + model.rules.generated_tokens
+    if model.shape.context < needed:
+        where = model.at("checkpoint/config.json")
+        yield finding("CKP-10", where, f"{model.shape.context:,} positions, the workload needs {needed:,}")
+
+
+CHECKS = (Check("CKP-07", pickles),)
+MODEL_CHECKS = (
+    Check("CKP-04", configuration),
+    Check("CKP-03", present),
+    Check("CKP-02", headers),
+    Check("CKP-03", index),
+    Check("CKP-04", shapes),
+    Check("CKP-05", values),
+    Check("CKP-06", counted),
+    Check("CKP-04", context),
+)

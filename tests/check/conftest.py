@@ -1,0 +1,158 @@
+"""A clean package to break: one small compressed model with answers, speed, bundle and proof, under the small rules."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.checkpoint import Card, Checkpoint, Source
+from edgelm.files import JsonLog, sha256_file, tree_files, write_json
+from edgelm.pack import Entry, pack
+from edgelm.report import FULL_MARK, Answer, Report, Speed, TaskScore, Workload, answers_log
+from edgelm.rules import Rules
+from edgelm.rules.miniature import Miniature
+
+MARKS = (FULL_MARK, 0, FULL_MARK, FULL_MARK)
+
+
+def make_report(folder: Path, checkpoint: Checkpoint) -> Path:
+    """A report folder with the answers of one task, speed and memory."""
+    answers = [
+        Answer(key=f"{number:064x}", sample=f"gsm8k-{number}", text="The answer is 4", mark=mark, tokens=5,
+               prompt_tokens=20, finish="stop")
+        for number, mark in enumerate(MARKS)
+    ]  # fmt: skip
+    with answers_log(folder, "gsm8k") as log:
+        log.append(answer.model_dump(mode="json", exclude_none=True) for answer in answers)
+    score = TaskScore(protocol="miniature-1/gsm8k-0123abcd", score=Fraction(75), samples=4, of=4, prompting="chat",
+                      engine={"name": "hf"})  # fmt: skip
+    speed = Speed(workload=Workload(prompt_tokens=192, generated_tokens=64, repeats=3), device="local",
+                  repeats_ns=[10**9, 2 * 10**9, 3 * 10**9], first_token_ns=[10**8] * 3, prefill=1.0, decode=1.0,
+                  spread=1.0)  # fmt: skip
+    Report(
+        checkpoint=checkpoint.digest, name="tiny", parameters=checkpoint.parameters, bytes=checkpoint.bytes,
+        dtypes=checkpoint.dtypes, tasks={"gsm8k": score}, speed=speed, memory={"host-peak": 300 << 20},
+        made_by="edgelm",
+    ).save(folder)  # fmt: skip
+    return folder
+
+
+def make_bundle(folder: Path, checkpoint: Checkpoint) -> Path:
+    """A bundle with one file, listed."""
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    listed = {"model.gguf": {"sha256": sha256_file(folder / "model.gguf"), "size": 4}}
+    write_json(folder / "bundle.json", {"checkpoint": checkpoint.digest, "target": "gguf", "files": listed})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rules() -> Rules:
+    return Miniature()
+
+
+@pytest.fixture(scope="session")
+def clean(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, rules: Rules) -> Path:
+    """A package without any finding; not to be changed."""
+    folder = tmp_path_factory.mktemp("clean")
+    checkpoint = Checkpoint(make_checkpoint("llama", dtype="float16"))
+    checkpoint.write_card(Card(base="tiny/base", derivation="compressed", recipe=["depth:drop=1"],
+                               data=[Source(name="c4", tokens=1000)]))  # fmt: skip
+    source = folder / "source"
+    source.mkdir()
+    (source / "README.md").write_text("edgelm compress tiny/base depth:drop=1 -o out/base\n")
+    (source / "requirements.txt").write_text("edgelm==0.1.0\n")
+    entry = Entry(checkpoint.path, (make_report(folder / "report", checkpoint),),
+                  make_bundle(folder / "bundle", checkpoint))  # fmt: skip
+    package = folder / "package"
+    pack({"base": entry}, team="red", track="compression", rules=rules, source=source, out=package)
+    (package / "models/base/proof").mkdir()
+    (package / "models/base/proof/app.png").write_bytes(b"picture")
+    Breakable(package).relist()
+    return package
+
+
+@pytest.fixture
+def package(clean: Path, tmp_path: Path) -> Breakable:
+    """A copy of the clean package, to be broken."""
+    return Breakable(Path(shutil.copytree(clean, tmp_path / "package")))
+
+
+@dataclass(frozen=True)
+class Breakable:
+    """A package with what tests need to change it."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The folder of its only model."""
+        return self.path / "models/base"
+
+    @property
+    def weights(self) -> Path:
+        return self.model / "checkpoint/model.safetensors"
+
+    def relist(self) -> None:
+        """List the files as they are now, so that only the break itself is found."""
+        files = [
+            {"path": name, "size": (self.path / name).stat().st_size, "sha256": sha256_file(self.path / name)}
+            for name in tree_files(self.path)
+            if name != "edgelm.json"
+        ]
+        self.edit("edgelm.json", files=files)
+
+    def refit(self) -> None:
+        """Give report and bundle the digest of the checkpoint as it is now, and list all files."""
+        digest = Checkpoint(self.model / "checkpoint").digest
+        for name in ("report/report.json", "bundle/bundle.json"):
+            self.edit(f"models/base/{name}", checkpoint=digest)
+        self.relist()
+
+    def edit(self, name: str, **changes: object) -> None:
+        """Change keys of a JSON file; the value `...` removes its key."""
+        content = json.loads((self.path / name).read_text()) | changes
+        write_json(self.path / name, {key: value for key, value in content.items() if value is not ...})
+
+    def edit_config(self, **changes: object) -> None:
+        self.edit("models/base/checkpoint/config.json", **changes)
+        self.refit()
+
+    def edit_card(self, **changes: object) -> None:
+        self.edit("models/base/card.json", **changes)
+        self.relist()
+
+    def edit_task(self, **changes: object) -> None:
+        """Change what report.json says of its one task."""
+        tasks = json.loads((self.model / "report/report.json").read_text())["tasks"]
+        self.edit("models/base/report/report.json", tasks={"gsm8k": tasks["gsm8k"] | changes})
+        self.relist()
+
+    def edit_answers(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        """Rewrite the answers with sound checksums."""
+        path = self.model / "report/answers/gsm8k.jsonl"
+        path.write_bytes(b"".join(JsonLog.line(row) for row in change(JsonLog(path).read())))
+        self.relist()
+
+    def rewrite(self, name: str, old: str, new: str) -> None:
+        """Replace text in a file."""
+        text = (self.path / name).read_text()
+        assert old in text
+        (self.path / name).write_text(text.replace(old, new))
+        self.relist()
+
+    def edit_tensors(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the weights' tensors and save them again."""
+        from safetensors.torch import load, save
+
+        tensors = load(self.weights.read_bytes())
+        change(tensors)
+        self.weights.write_bytes(save(tensors))
+        self.refit()
