@@ -109,7 +109,7 @@ class _Model:
     digests: Mapping[str, str]  # of the checkpoint's files
     card: Card
     report: Report | None
-    answers: Mapping[str, Path]  # by task: the report folder that holds them
+    answers: Mapping[str, Path]  # by task
     bundle: Path | None
 
     @classmethod
@@ -123,7 +123,7 @@ class _Model:
             found = Report.load(folder)
             _require_same(f"the report {folder}", found.checkpoint, digest, "run edgelm evaluate or measure again")
             report = report | found if report else found
-            answers |= dict.fromkeys(found.tasks, folder)
+            answers |= {task: _answers(folder, task) for task in found.tasks}
         if entry.bundle is not None:
             _require_same(f"the bundle {entry.bundle}", _bundled(entry.bundle), digest, "run edgelm deploy again")
         return cls(slot, checkpoint, digests, _card(slot, checkpoint), report, answers, entry.bundle)
@@ -139,10 +139,17 @@ class _Model:
         for task, origin in self.answers.items():
             log = answers_log(folder / "report", task).path
             log.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(answers_log(origin, task).path, log)  # never linked: evaluate may write to it again
+            shutil.copyfile(origin, log)  # never linked: evaluate may write to it again
         for name in tree_files(self.bundle, links=True) if self.bundle else ():
             assert self.bundle
             _place(self.bundle / name, folder / "bundle" / name)
+
+
+def _answers(report: Path, task: str) -> Path:
+    path = answers_log(report, task).path
+    if not path.is_file():
+        raise MissingInput(f"{report} lacks the answers of {task}", mend="run edgelm evaluate again")
+    return path
 
 
 def _require_same(what: str, found: object, digest: str, mend: str) -> None:

@@ -260,7 +260,8 @@ def test_json_counts_the_findings(package: Any, rules: Rules) -> None:
 
 
 HOSTILE = [
-    '{"a": ' * 5000, "[1, 2]", "null", '{"model_type": {}}', '"\\ud800"', '{"data": 5, "files": [[]], "tasks": 1}', "\x00",
+    '{"a": ' * 5000, "[1, 2]", "null", '{"model_type": {}}', '"\\ud800"', '{"data": 5, "files": [[]], "tasks": 1}',
+    "\x00",
 ]  # fmt: skip
 
 

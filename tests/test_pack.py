@@ -1,0 +1,245 @@
+"""Packing: what is joined, linked and refused, and that the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.checkpoint import Card, Checkpoint, Source
+from edgelm.errors import BadOption, InputError, MissingInput, NoSpace, UnknownName
+from edgelm.files import sha256_file, tree_files, write_json
+from edgelm.pack import Entry, pack
+from edgelm.report import Answer, Report, Speed, TaskScore, Workload, answers_log
+from edgelm.rules import Rules
+from edgelm.rules.miniature import Miniature
+from edgelm.rules.neurips_2024 import Neurips2024
+from edgelm.submission import HEADER, Submission
+
+RULES = Miniature()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(make_checkpoint: Callable[..., Path]) -> Checkpoint:
+    folder = make_checkpoint("qwen2", dtype="float16")
+    checkpoint = Checkpoint(folder)
+    checkpoint.write_card(Card(base="tiny/base", derivation="compressed", recipe=["depth:drop=1", "width:ffn=96"],
+                               data=[Source(name="c4")]))  # fmt: skip
+    return checkpoint
+
+
+@pytest.fixture
+def evaluated(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A report of one task, 2 of 3 right."""
+    folder = tmp_path / "evaluated"
+    with answers_log(folder, "gsm8k") as log:
+        for number, mark in enumerate((0, 10**6, 10**6)):
+            answer = Answer(key="k", sample=str(number), text="4", mark=mark, tokens=1, prompt_tokens=9, finish="stop")
+            log.append([answer.model_dump(mode="json")])
+    score = TaskScore(protocol="miniature-1/gsm8k-0", score=Fraction(200, 3), samples=3, of=3, prompting="chat",
+                      engine={})  # fmt: skip
+    report_of(checkpoint, tasks={"gsm8k": score}).save(folder)
+    return folder
+
+
+@pytest.fixture
+def measured(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A report of speed and memory, without tasks."""
+    speed = Speed(workload=Workload(prompt_tokens=192, generated_tokens=64), device="local", repeats_ns=[7 * 10**8],
+                  first_token_ns=[1], prefill=1.0, decode=1.0, spread=0.0)  # fmt: skip
+    report_of(checkpoint, speed=speed, memory={"host-peak": 345 << 20, "other": 1}).save(tmp_path / "measured")
+    return tmp_path / "measured"
+
+
+@pytest.fixture
+def bundle(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(bytes(1 << 17))
+    write_json(folder / "bundle.json", {"checkpoint": checkpoint.digest, "files": {"model.gguf": {}}})
+    return folder
+
+
+def report_of(checkpoint: Checkpoint, **parts: Any) -> Report:
+    return Report(checkpoint=checkpoint.digest, name="tiny", parameters=checkpoint.parameters, bytes=checkpoint.bytes,
+                  dtypes=checkpoint.dtypes, **parts)  # fmt: skip
+
+
+def packed(out: Path, *entry: Any, rules: Rules = RULES, **options: Any) -> Submission:
+    return pack({"base": Entry(*entry)}, team="red", track="compression", rules=rules, out=out, **options)
+
+
+def test_all_parts_are_joined(
+    checkpoint: Checkpoint, evaluated: Path, measured: Path, bundle: Path, tmp_path: Path
+) -> None:
+    submission = packed(tmp_path / "out", checkpoint.path, (evaluated, measured), bundle, title="Small")
+    report = submission.report("base")
+    assert report == Report.load(evaluated) | Report.load(measured)
+    assert (submission.report_folder("base") / "answers/gsm8k.jsonl").read_bytes() == (
+        evaluated / "answers/gsm8k.jsonl"
+    ).read_bytes()
+    assert submission.checkpoint("base").digest == checkpoint.digest
+    assert tree_files(submission.bundle_folder("base")) == ["bundle.json", "model.gguf"]
+    manifest = submission.manifest
+    assert (manifest.team, manifest.title, manifest.rules) == ("red", "Small", RULES.digest)
+    assert {entry.path: (entry.size, entry.sha256) for entry in manifest.files} == {
+        name: ((submission.path / name).stat().st_size, sha256_file(submission.path / name))
+        for name in tree_files(submission.path)
+        if name != "edgelm.json"
+    }
+
+
+def test_results_are_canonical_and_untested_is_empty(
+    checkpoint: Checkpoint, evaluated: Path, measured: Path, tmp_path: Path
+) -> None:
+    packed(tmp_path / "out", checkpoint.path, (evaluated, measured))
+    text = (tmp_path / "out/results.csv").read_bytes().decode()
+    # 200/3 % of gsm8k; 256 tokens in 0.7 s; 345 MiB
+    assert text == ",".join(HEADER) + "\nbase,,,66.67,,,,,365.71,345.00\n"
+
+
+def test_the_card_is_completed_and_lies_beside_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    submission = packed(tmp_path / "out", checkpoint.path)
+    card = submission.card("base")
+    found = (card.slot, card.prompting, card.base, card.model_extra)
+    extra = {"parameters": checkpoint.parameters, "dtype": "F16", "context_length": 256}
+    assert found == ("base", "chat", "tiny/base", extra)
+    assert not (submission.model_folder("base") / "checkpoint/card.json").exists()
+    assert submission.checkpoint("base").card == card
+
+
+def test_no_data_is_said_outright(make_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    packed(tmp_path / "out", make_checkpoint("llama"))
+    assert json.loads((tmp_path / "out/models/base/card.json").read_text())["data"] == []
+
+
+def test_packing_twice_gives_the_same_bytes(checkpoint: Checkpoint, evaluated: Path, tmp_path: Path) -> None:
+    first, second = (packed(tmp_path / name, checkpoint.path, (evaluated,)) for name in ("a", "b"))
+    assert (first.path / "edgelm.json").read_bytes() == (second.path / "edgelm.json").read_bytes()
+    for name in ("a.zip", "b.zip"):
+        packed(tmp_path / name, checkpoint.path, (evaluated,))
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_a_zip_holds_the_same_package(checkpoint: Checkpoint, evaluated: Path, tmp_path: Path) -> None:
+    folder = packed(tmp_path / "out", checkpoint.path, (evaluated,))
+    with packed(tmp_path / "out.zip", checkpoint.path, (evaluated,)) as zipped:
+        assert zipped.digest == folder.digest
+        assert tree_files(zipped.path) == tree_files(folder.path)
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_weights_are_linked_and_answers_are_not(
+    checkpoint: Checkpoint, evaluated: Path, bundle: Path, tmp_path: Path
+) -> None:
+    submission = packed(tmp_path / "out", checkpoint.path, (evaluated,), bundle)
+    weights = submission.checkpoint("base").weight_files[0]
+    assert weights.samefile(checkpoint.weight_files[0])
+    assert (submission.bundle_folder("base") / "model.gguf").samefile(bundle / "model.gguf")
+    answers = "answers/gsm8k.jsonl"
+    assert not (submission.report_folder("base") / answers).samefile(evaluated / answers)
+
+
+def test_weights_are_copied_where_linking_fails(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    submission = packed(tmp_path / "out", checkpoint.path)
+    copy = submission.checkpoint("base").weight_files[0]
+    assert not copy.samefile(checkpoint.weight_files[0])
+    assert copy.read_bytes() == checkpoint.weight_files[0].read_bytes()
+
+
+def test_a_checkpoint_of_links_becomes_plain_files(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"  # as the hub's cache keeps one
+    snapshot.mkdir()
+    for name in tree_files(checkpoint.path):
+        (snapshot / name).symlink_to(checkpoint.path / name)
+    submission = packed(tmp_path / "out", snapshot)
+    assert not any(path.is_symlink() for path in submission.path.rglob("*"))
+    assert submission.checkpoint("base").digest == checkpoint.digest
+
+
+def test_the_source_is_copied_or_written_from_the_recipe(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / ".git").mkdir(parents=True)
+    (source / ".git/config").write_text("x")
+    with pytest.raises(MissingInput, match=r"README\.md"):
+        packed(tmp_path / "none", checkpoint.path, source=source)
+    (source / "README.md").write_text("make\n")
+    submission = packed(tmp_path / "given", checkpoint.path, source=source)
+    assert tree_files(submission.path / "source") == ["README.md"]
+    packed(tmp_path / "written", checkpoint.path)
+    text = (tmp_path / "written/source/README.md").read_text()
+    assert "edgelm compress tiny/base depth:drop=1 width:ffn=96 -o out/base\n" in text
+
+
+def test_slots_are_those_of_the_track(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"team": "red", "track": "compression", "rules": Neurips2024()}
+    entries, omitted = {"phi-2": Entry(checkpoint.path)}, {"llama-3-8b": "too large", "qwen-7b": "too large"}
+    with pytest.raises(MissingInput, match="llama-3-8b"):
+        pack(entries, out=tmp_path / "a", **options)
+    with pytest.raises(UnknownName, match="base"):
+        pack({"base": Entry(checkpoint.path)}, out=tmp_path / "a", **options)
+    with pytest.raises(BadOption, match="phi-2"):
+        pack(entries, out=tmp_path / "a", omitted=omitted | {"phi-2": "no"}, **options)
+    submission = pack(entries, out=tmp_path / "a", omitted=omitted, **options)
+    assert (submission.slots, submission.omitted) == (["phi-2"], omitted)
+
+
+def another(folder: Path, name: str) -> Path:
+    """The same folder, made from another checkpoint."""
+    copy = Path(shutil.copytree(folder, folder.with_name(f"other-{folder.name}")))
+    content = json.loads((copy / name).read_text()) | {"checkpoint": "0" * 64}
+    write_json(copy / name, content)
+    return copy
+
+
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_what_does_not_belong_is_refused_and_nothing_is_left(
+    checkpoint: Checkpoint, evaluated: Path, measured: Path, bundle: Path, tmp_path: Path, out: str
+) -> None:
+    foreign, foreign_bundle = another(measured, "report.json"), another(bundle, "bundle.json")
+    before = set(tmp_path.iterdir())
+    with pytest.raises(BadOption, match="another checkpoint"):
+        packed(tmp_path / out, checkpoint.path, (evaluated, foreign))
+    with pytest.raises(MissingInput, match="no finished report"):
+        packed(tmp_path / out, checkpoint.path, (tmp_path,))
+    with pytest.raises(InputError, match=r"bundle\.json"):
+        packed(tmp_path / out, checkpoint.path, (), evaluated)
+    with pytest.raises(BadOption, match="another checkpoint"):
+        packed(tmp_path / out, checkpoint.path, (), foreign_bundle)
+    (evaluated / "answers/gsm8k.jsonl").unlink()
+    with pytest.raises(MissingInput, match="answers of gsm8k"):
+        packed(tmp_path / out, checkpoint.path, (evaluated,))
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_a_full_disk_on_the_way_leaves_nothing(
+    checkpoint: Checkpoint, evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", fill)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(NoSpace):
+        packed(tmp_path / out, checkpoint.path, (evaluated,))
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_existing_output_is_kept(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "out.zip").write_text("mine")
+    with pytest.raises(BadOption, match="exists"):
+        packed(tmp_path / "out.zip", checkpoint.path)
+    assert (tmp_path / "out.zip").read_text() == "mine"

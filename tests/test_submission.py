@@ -1,0 +1,99 @@
+"""Opening a submission: folder or zip, its manifest, and what each slot holds."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.errors import BadFile, MissingInput, UnknownName
+from edgelm.files import sha256_bytes, tree_files, write_json
+from edgelm.submission import Submission
+
+MANIFEST: dict[str, Any] = {
+    "format": 1, "team": "red", "track": "compression", "rules": "0" * 64, "title": "", "method": "", "contact": "",
+    "models": {"phi-2": "models/phi-2", "qwen-7b": {"omitted": "too large"}}, "claims": "results.csv", "made_by": "",
+    "files": [{"path": "models/phi-2/card.json", "size": 3, "sha256": "1" * 64}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    model = tmp_path / "package/models/phi-2"
+    write_json(model / "card.json", {"base": "microsoft/phi-2", "derivation": "compressed"})
+    write_json(model / "checkpoint/config.json", {"model_type": "phi"})
+    write_json(tmp_path / "package/edgelm.json", MANIFEST)
+    return tmp_path / "package"
+
+
+@pytest.fixture
+def archive(folder: Path) -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as file:
+        for name in tree_files(folder):
+            file.write(folder / name, name)
+    return path
+
+
+def test_slots_and_what_they_hold(folder: Path) -> None:
+    submission = Submission(folder)
+    assert submission.slots == ["phi-2"]
+    assert submission.omitted == {"qwen-7b": "too large"}
+    assert submission.checkpoint("phi-2").config == {"model_type": "phi"}
+    assert submission.checkpoint("phi-2").card.base == "microsoft/phi-2"
+    with pytest.raises(MissingInput, match="no finished report"):
+        submission.report("phi-2")
+    with pytest.raises(MissingInput, match="brings no model"):
+        submission.checkpoint("qwen-7b")
+    with pytest.raises(UnknownName, match="did you mean 'phi-2'"):
+        submission.bundle_folder("phi-3")
+
+
+def test_the_digest_is_that_of_the_manifest(folder: Path, archive: Path) -> None:
+    with Submission(archive) as zipped:
+        digests = {zipped.digest, Submission(folder).digest}
+    assert digests == {sha256_bytes((folder / "edgelm.json").read_bytes())}
+
+
+def test_a_zip_is_unpacked_beside_nothing_and_removed(archive: Path) -> None:
+    with Submission(archive) as submission:
+        assert submission.checkpoint("phi-2").path.is_dir()
+        unpacked = submission.path
+        assert archive.parent not in unpacked.parents
+    assert not unpacked.exists()
+
+
+def test_unknown_keys_are_kept(folder: Path) -> None:
+    write_json(folder / "edgelm.json", MANIFEST | {"colour": "red"})
+    assert Submission(folder).manifest.model_extra == {"colour": "red"}
+
+
+@pytest.mark.parametrize(("field", "change"), [
+    ("team", {"team": 7}), ("format", {"format": 2}), ("files", {"files": {}}), ("claims", {"claims": "/etc/passwd"}),
+    ("models.phi-2", {"models": {"phi-2": "../phi-2"}}), ("models.phi-2", {"models": {"phi-2": {"reason": "x"}}}),
+    ("files.0.size", {"files": [{"path": "a", "size": "3", "sha256": "1" * 64}]}),
+    ("files.0.size", {"files": [{"path": "a", "size": -3, "sha256": "1" * 64}]}),
+    ("files.0.sha256", {"files": [{"path": "a", "size": 3, "sha256": "1"}]}),
+])  # fmt: skip
+def test_a_field_of_the_wrong_kind_is_named(folder: Path, field: str, change: dict[str, Any]) -> None:
+    write_json(folder / "edgelm.json", MANIFEST | change)
+    with pytest.raises(BadFile, match=rf"edgelm\.json: field {field}"):
+        _ = Submission(folder).manifest
+
+
+def test_a_missing_field_is_named(folder: Path) -> None:
+    write_json(folder / "edgelm.json", {key: value for key, value in MANIFEST.items() if key != "track"})
+    with pytest.raises(BadFile, match="field track"):
+        _ = Submission(folder).manifest
+
+
+def test_what_is_no_submission(tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="no submission"):
+        Submission(tmp_path / "absent")
+    with pytest.raises(MissingInput, match=r"edgelm\.json"):
+        _ = Submission(tmp_path).manifest
+    (tmp_path / "text.zip").write_text("text")
+    with pytest.raises(BadFile, match="not a readable zip"):
+        _ = Submission(tmp_path / "text.zip").path
