@@ -201,6 +201,11 @@ def spec_of(name: str, plugin: Any) -> str:
     for field in dataclasses.fields(plugin):
         value = getattr(plugin, field.name)
         if field.init and value != field.default:
-            text = "+".join(map(str, value)) if isinstance(value, Iterable) and not isinstance(value, str) else value
-            parts.append(f"{field.name}={text}")
+            many = isinstance(value, Iterable) and not isinstance(value, str)
+            parts.append(f"{field.name}={'+'.join(map(_text, value)) if many else _text(value)}")
     return f"{name}:{','.join(parts)}" if parts else name
+
+
+def _text(value: object) -> str:
+    """A value as a spec writes it; no `1e+16`, whose plus sign would part a tuple."""
+    return str(value).replace("e+", "e") if isinstance(value, float) else str(value)
