@@ -180,7 +180,28 @@ def test_the_source_is_copied_or_written_from_the_recipe(checkpoint: Checkpoint,
     assert tree_files(submission.path / "source") == ["README.md"]
     packed(tmp_path / "written", checkpoint.path)
     text = (tmp_path / "written/source/README.md").read_text()
-    assert "edgelm compress tiny/base depth:drop=1 width:ffn=96 -o out/base\n" in text
+    assert "```\nedgelm compress tiny/base depth:drop=1 width:ffn=96 -o out/base\n```" in text
+
+
+def test_the_commands_of_a_model_trained_here_begin_with_its_training(
+    make_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_checkpoint("llama")
+    recipe = ["tokenizer", "pretrain:steps=9", "depth:drop=1"]
+    Checkpoint(folder).write_card(Card(base="mini", derivation="from-scratch", recipe=recipe))
+    packed(tmp_path / "out", folder)
+    train = "edgelm train tokenizer pretrain:steps=9 -o out/base-base"
+    compress = "edgelm compress out/base-base depth:drop=1 -o out/base"
+    assert f"```\n{train}\n{compress}\n```" in (tmp_path / "out/source/README.md").read_text()
+
+
+def test_a_proof_is_taken_along(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="no folder"):
+        packed(tmp_path / "out", checkpoint.path, (), None, tmp_path / "proof")
+    (tmp_path / "proof").mkdir()
+    (tmp_path / "proof/error.txt").write_text("no phone\n")
+    submission = packed(tmp_path / "out", checkpoint.path, (), None, tmp_path / "proof")
+    assert (submission.proof_folder("base") / "error.txt").read_text() == "no phone\n"
 
 
 def test_slots_are_those_of_the_track(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from edgelm.files import (
     write_bytes,
     write_json,
 )
+from edgelm.plugins import available
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track
 from edgelm.submission import BUNDLE, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
@@ -40,11 +41,12 @@ Progress = Callable[[int], object]  # told the bytes read
 
 
 class Entry(NamedTuple):
-    """What fills one slot: a checkpoint, what was reported on it, and what goes onto the phone."""
+    """What fills one slot: a checkpoint, what was reported on it, what goes onto the phone, and that it runs there."""
 
     checkpoint: Path
     reports: tuple[Path, ...] = ()
     bundle: Path | None = None
+    proof: Path | None = None  # folder with a screenshot, or error.txt
 
 
 def pack(
@@ -110,7 +112,7 @@ class _Model:
     card: Card
     report: Report | None
     answers: Mapping[str, Path]  # by task
-    bundle: Path | None
+    folders: Mapping[str, Path]  # `bundle` and `proof`, as far as given
 
     @classmethod
     def open(cls, slot: str, entry: Entry, progress: Progress | None) -> _Model:
@@ -126,7 +128,10 @@ class _Model:
             answers |= {task: _answers(folder, task) for task in found.tasks}
         if entry.bundle is not None:
             _require_same(f"the bundle {entry.bundle}", _bundled(entry.bundle), digest, "run edgelm deploy again")
-        return cls(slot, checkpoint, digests, _card(slot, checkpoint), report, answers, entry.bundle)
+        if entry.proof is not None and not entry.proof.is_dir():
+            raise MissingInput(f"there is no folder {entry.proof}", mend="give the one with a screenshot or error.txt")
+        folders = {name: path for name, path in (("bundle", entry.bundle), ("proof", entry.proof)) if path is not None}
+        return cls(slot, checkpoint, digests, _card(slot, checkpoint), report, answers, folders)
 
     def write(self, folder: Path) -> None:
         """Put the model into its folder of the package."""
@@ -140,9 +145,9 @@ class _Model:
             log = answers_log(folder / "report", task).path
             log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(origin, log)  # never linked: evaluate may write to it again
-        for name in tree_files(self.bundle, links=True) if self.bundle else ():
-            assert self.bundle
-            _place(self.bundle / name, folder / "bundle" / name)
+        for part, path in self.folders.items():
+            for name in tree_files(path, links=True):
+                _place(path / name, folder / part / name)
 
 
 def _answers(report: Path, task: str) -> Path:
@@ -199,12 +204,21 @@ def _readme(models: Iterable[_Model]) -> str:
     """How to make each checkpoint again, from its card."""
     lines = ["# How these checkpoints were made", ""]
     for model in models:
-        card = model.card
-        verb = ["train"] if card.derivation == "from-scratch" else ["compress", card.base or "BASE"]
-        command = shlex.join(["edgelm", *verb, *card.recipe, "-o", f"out/{model.slot}"])
-        made_by = f" (with {card.made_by})" if card.made_by else ""
-        lines += [f"## {model.slot}{made_by}", "", "```", command, "```", ""]
+        made_by = f" (with {model.card.made_by})" if model.card.made_by else ""
+        commands = [shlex.join(["edgelm", *words]) for words in _commands(model.slot, model.card)]
+        lines += [f"## {model.slot}{made_by}", "", "```", *(commands or ["# its card records no recipe"]), "```", ""]
     return "\n".join(lines)
+
+
+def _commands(slot: str, card: Card) -> Iterator[list[str]]:
+    """The verbs with their steps: training, if the recipe begins with it, then compression."""
+    trained = [step for step in card.recipe if step.partition(":")[0] in available("train")]
+    compressed = [step for step in card.recipe if step not in trained]
+    base = f"out/{slot}-base" if trained else card.base or "BASE"
+    if trained:
+        yield ["train", *trained, "-o", base if compressed else f"out/{slot}"]
+    if compressed:
+        yield ["compress", base, *compressed, "-o", f"out/{slot}"]
 
 
 def _results(models: Iterable[_Model], meter: str) -> bytes:

@@ -32,7 +32,7 @@ CODES = {
     "MDL-01": Code("E", "every slot of the track has a model or is declared omitted", "add it, or declare it omitted"),
     "MDL-02": Code("W", "an omitted model counts 0 in every task and in throughput", "add it if you can"),
     "MDL-03": Code("E", "only slots of the track are filled", "use the track's slots"),
-    "MDL-04": Code("E", "a compressed model names its base, one from scratch has none",
+    "MDL-04": Code("E", "a compressed model names its base; the other track takes models from scratch alone",
                    "state base and derivation in the card"),
     "CKP-01": Code("E", "weights are safetensors files", "save the weights as safetensors"),
     "CKP-02": Code("E", "safetensors headers describe their files exactly", "copy the file again, or save it again"),

@@ -28,14 +28,10 @@ def card(model: Model) -> Findings:
     card, track = model.card, model.package.track
     if card.slot not in (None, model.slot):
         yield finding("PKG-04", model.at(CARD), f"the card is of slot '{card.slot}', the model in '{model.slot}'")
-    if track is None:
-        return
-    if card.derivation != track.derivation:
-        yield finding("MDL-04", model.at(CARD), f"the model is {card.derivation}, the track for {track.derivation}")
-    if track.derivation == "compressed" and not card.base:
+    if track is not None and track.derivation == "compressed" and not card.base:
         yield finding("MDL-04", model.at(CARD), "the card names no base")
-    if track.derivation == "from-scratch" and card.base:
-        yield finding("MDL-04", model.at(CARD), f"the card names the base '{card.base}'")
+    if track is not None and track.derivation == "from-scratch" and card.derivation != "from-scratch":
+        yield finding("MDL-04", model.at(CARD), f"the card says {card.derivation}")
 
 
 CHECKS = (Check("PKG-04", slots),)
