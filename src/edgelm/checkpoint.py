@@ -20,7 +20,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgelm.errors import BadFile, MissingInput
-from edgelm.files import canonical_json, parse_json, read_json, sha256_bytes, sha256_file, tree_files, write_json
+from edgelm.files import (
+    canonical_json, parse_json, read_bytes, read_json, sha256_bytes, sha256_file, tree_files, write_json,
+)  # fmt: skip
 from edgelm.shapes import Shape, shape_of
 
 CARD = "card.json"
@@ -191,7 +193,10 @@ class Checkpoint:
         """The tokenizer's chat template, if it has one."""
         path = self.path / "chat_template.jinja"
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            try:
+                return read_bytes(path).decode()
+            except UnicodeDecodeError as error:
+                raise BadFile(f"{path} is not UTF-8 text", why=str(error), mend="copy it from the base") from None
         template = self.tokenizer_config.get("chat_template")
         return template if isinstance(template, str) else None
 
