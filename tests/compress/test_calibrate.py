@@ -45,11 +45,11 @@ def test_seed_decides(llama: Checkpoint) -> None:
     assert one.record["ids_sha256"] != other.record["ids_sha256"]
 
 
-def test_texts_take_turns(llama: Checkpoint) -> None:
-    texts = [from_texts("a", DOCUMENTS), from_texts("b", DOCUMENTS), from_texts("unused", ["x"])]
-    calibration = draw(llama, texts, tokens=600, sequence=32)
-    assert [source.name for source in calibration.sources] == ["a", "b"]
-    assert all(source.tokens > 150 for source in calibration.sources)
+def test_texts_get_equal_shares_of_tokens(llama: Checkpoint) -> None:
+    texts = [from_texts("long", [5 * text for text in DOCUMENTS]), from_texts("short", DOCUMENTS)]
+    calibration = draw(llama, [*texts, from_texts("tiny", ["x"])], tokens=3000, sequence=64)
+    assert [source.name for source in calibration.sources] == ["long", "short"]
+    assert all(1000 < source.tokens < 2000 for source in calibration.sources)
 
 
 def test_conversations_take_the_models_form(make_checkpoint: Callable[..., Path]) -> None:

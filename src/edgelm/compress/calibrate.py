@@ -40,7 +40,8 @@ def draw(
 ) -> Calibration:
     """Draw `tokens` tokens in sequences of at most `sequence`, and an eighth more to hold out.
 
-    Documents come in random order, from each text in turn; less text gives fewer tokens, split in the same proportion.
+    Documents come in random order, the next from the text with the fewest tokens so far. Less text gives fewer
+    tokens, split in the same proportion.
 
     Raises:
         BadOption: a number is out of range, or there is too little text.
@@ -76,17 +77,19 @@ def _held_out_from(pieces: Sequence[Tokens], least: int) -> int:
 def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: int) -> Iterator[tuple[str, Tokens]]:
     tokenizer = _tokenizer(base)
     queues = {number: _shuffled(text.documents, f"{seed}/{number}") for number, text in enumerate(texts)}
+    given: Counter[int] = Counter()  # tokens by text
     while queues:
-        for number in list(queues):
-            document = next(queues[number], None)
-            if document is None:
-                del queues[number]
-                continue
-            ids = _encode(tokenizer, document, base)
-            for start in range(0, len(ids), sequence):
-                piece = ids[start : start + sequence]
-                if len(piece) >= _SHORTEST:
-                    yield texts[number].name, piece
+        number = min(queues, key=lambda number: (given[number], number))
+        document = next(queues[number], None)
+        if document is None:
+            del queues[number]
+            continue
+        ids = _encode(tokenizer, document, base)
+        given[number] += len(ids)
+        for start in range(0, len(ids), sequence):
+            piece = ids[start : start + sequence]
+            if len(piece) >= _SHORTEST:
+                yield texts[number].name, piece
 
 
 def _shuffled(documents: Sequence[Document], seed: str) -> Iterator[Document]:

@@ -6,19 +6,18 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-import transformers
 
-import edgelm
-from edgelm.checkpoint import Card, Checkpoint, write_config
+from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.base import Progress, Step
 from edgelm.compress.calibrate import Calibration, draw
+from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
 from edgelm.compress.model import Decoder
 from edgelm.compress.quality import Reference
-from edgelm.compress.recipe import Dtype, Row, plan, spec, stored_dtype
+from edgelm.compress.recipe import Dtype, plan, spec, stored_dtype
 from edgelm.compress.texts import TextSource, built_in
 from edgelm.compress.weights import save_weights
 from edgelm.errors import MissingInput, Unsupported
@@ -29,8 +28,6 @@ _COPIED = (
     "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
     "LICENSE", "LICENSE.txt", "NOTICE", "USE_POLICY.md",
 )  # fmt: skip
-_MUCH_WORSE = 2.0  # factor of perplexity worth a warning
-_MUCH_SMALLER = 0.35  # share of the parameters above which two rounds do better than one
 
 
 def compress(
@@ -77,8 +74,7 @@ def compress(
         cast = _write(base, model, folder, target)
         del model
         quality = _judge(Checkpoint(folder), target, reference, progress)
-        card = _card(base, rows, records, calibration, cast, quality, seed)
-        Checkpoint(folder).write_card(card)
+        Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality))
     return Checkpoint(out)
 
 
@@ -118,68 +114,3 @@ def _judge(result: Checkpoint, dtype: str, reference: Reference, progress: Progr
         raise Unsupported(f"the result overflows when run in {dtype}", mend="store it as --dtype float32")
     model.network.float()
     return reference.compare(model)
-
-
-def _card(
-    base: Checkpoint,
-    rows: Sequence[Row],
-    records: Sequence[dict[str, Any]],
-    calibration: Calibration,
-    cast: dict[str, Any],
-    quality: dict[str, Any],
-    seed: int,
-) -> Card:
-    """The parent's card carried on."""
-    parent = base.card
-    derivation: Literal["compressed", "from-scratch"] = (
-        "from-scratch" if parent.derivation == "from-scratch" else "compressed"
-    )
-    carried = parent.model_dump(exclude={"made_by"}, exclude_unset=True)
-    extra = {
-        "shape": {"before": _dimensions(rows[0]), "after": _dimensions(rows[-1])},
-        "calibration": calibration.record,
-        "cast": cast,
-        "quality": quality,
-        "seed": seed,
-        "warnings": _warnings(rows, records, calibration, cast, quality),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "threads": torch.get_num_threads(),
-    }
-    return Card.model_validate(
-        carried
-        | extra
-        | {
-            "base": parent.base or base.path.resolve().name,
-            "derivation": derivation,
-            "recipe": [*parent.recipe, *(record["step"] for record in records)],
-            "steps": [*parent.steps, *records],
-            "data": [*parent.data, *calibration.sources],
-            "prompting": base.prompting,
-            "parents": [base.digest, *parent.parents],
-            "made_by": f"edgelm {edgelm.__version__}",
-        }
-    )
-
-
-def _dimensions(row: Row) -> dict[str, int]:
-    shape = row.shape
-    return {"layers": shape.layers, "width": shape.width, "ffn": shape.ffn, "heads": shape.heads,
-            "kv_heads": shape.kv_heads, "vocab": shape.vocab, "parameters": row.parameters}  # fmt: skip
-
-
-def _warnings(
-    rows: Sequence[Row],
-    records: Sequence[dict[str, Any]],
-    calibration: Calibration,
-    cast: dict[str, Any],
-    quality: dict[str, Any],
-) -> list[str]:
-    found = [warning for record in records for warning in record["warnings"]]
-    removed = 1 - rows[-1].parameters / rows[0].parameters
-    if removed > _MUCH_SMALLER:
-        found.append(f"{removed:.0%} of the parameters removed in one go; two rounds with training between keep more")
-    if quality["perplexity"] > _MUCH_WORSE * quality["perplexity_base"]:
-        found.append(f"perplexity rose from {quality['perplexity_base']:.4g} to {quality['perplexity']:.4g}")
-    if calibration.record["fallback"]:
-        found.append("calibrated on the short built-in text; give text like that of the model's task")
-    return found + cast["warnings"]

@@ -1,0 +1,77 @@
+"""The card of a compressed checkpoint: its parent's carried on, with what was done and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+
+import edgelm
+from edgelm.checkpoint import Card, Checkpoint
+from edgelm.compress.calibrate import Calibration
+from edgelm.compress.recipe import Row
+
+_MUCH_WORSE = 2.0  # factor of perplexity worth a warning
+_MUCH_SMALLER = 0.35  # share of the parameters above which two rounds do better than one
+Record = dict[str, Any]
+
+
+def result_card(
+    base: Checkpoint,
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    calibration: Calibration,
+    cast: Record,
+    quality: Record,
+) -> Card:
+    """The card of what the recipe made of `base`; what only the parent's card says is kept.
+
+    A model trained from scratch stays one however it is cut; every other becomes a compressed one.
+    """
+    parent = base.card
+    done = {
+        "base": parent.base or base.path.resolve().name,
+        "derivation": "from-scratch" if parent.derivation == "from-scratch" else "compressed",
+        "recipe": [*parent.recipe, *(record["step"] for record in records)],
+        "steps": [*parent.steps, *records],
+        "data": [*parent.data, *calibration.sources],
+        "prompting": base.prompting,
+        "parents": [base.digest, *parent.parents],
+        "made_by": f"edgelm {edgelm.__version__}",
+        "shape": {"before": _dimensions(rows[0]), "after": _dimensions(rows[-1])},
+        "tensor_bytes": rows[-1].bytes,
+        "quantized": False,
+        "calibration": calibration.record,
+        "cast": cast,
+        "quality": quality,
+        "warnings": _warnings(rows, records, calibration, cast, quality),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "threads": torch.get_num_threads(),
+    }
+    return Card.model_validate(parent.model_dump(exclude_unset=True) | done)
+
+
+def _dimensions(row: Row) -> dict[str, int]:
+    shape = row.shape
+    return {"layers": shape.layers, "width": shape.width, "ffn": shape.ffn, "heads": shape.heads,
+            "kv_heads": shape.kv_heads, "vocab": shape.vocab, "parameters": row.parameters}  # fmt: skip
+
+
+def _warnings(
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    calibration: Calibration,
+    cast: Record,
+    quality: Record,
+) -> list[str]:
+    found = [warning for record in records for warning in record["warnings"]]
+    removed = 1 - rows[-1].parameters / rows[0].parameters
+    if removed > _MUCH_SMALLER:
+        found.append(f"{removed:.0%} of the parameters removed in one go; two rounds with training between keep more")
+    if quality["perplexity"] > _MUCH_WORSE * quality["perplexity_base"]:
+        found.append(f"perplexity rose from {quality['perplexity_base']:.4g} to {quality['perplexity']:.4g}")
+    if calibration.record["fallback"]:
+        found.append("calibrated on the short built-in text; give text like that of the model's task")
+    return found + cast["warnings"]
