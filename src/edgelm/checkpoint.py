@@ -21,7 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import (
-    canonical_json, parse_json, read_bytes, read_json, sha256_bytes, sha256_file, tree_files, write_json,
+    canonical_json,
+    parse_json,
+    read_bytes,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    tree_files,
+    write_json,
 )  # fmt: skip
 from edgelm.shapes import Shape, shape_of
 
