@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edgelm.errors import Unsupported
 
-_DOUBLE_BELOW = 4096  # channels up to which everything is summed in double precision
+_DOUBLE_BELOW = 4096  # channels up to which sums and solutions are in double precision
 _PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Ĥ; the second for fewer than 2F tokens
 _ROUNDS = 8  # in which `obs` removes the channels, taking account of those already gone
 
@@ -52,17 +52,20 @@ class Moments:
         return torch.zeros(*shape, dtype=self.dtype, device=self.weight_DF.device)
 
     def add(self, base_TF: Tensor, now_TF: Tensor) -> None:
-        """Count one sequence: a and â of the same tokens."""
-        a_TF, b_TF = base_TF.to(self.dtype), now_TF.to(self.dtype)
-        target_TD = a_TF @ self.weight_DF.T
-        self.tokens += len(a_TF)
+        """Count one sequence: a and â of the same tokens.
+
+        The products of one sequence are made in the model's own precision, which is faster; only the sums over
+        sequences are in double.
+        """
+        target_TD = base_TF @ self.weight_DF.to(base_TF.dtype).T
+        self.tokens += len(base_TF)
         self.target_energy += float(target_TD.square().sum())
-        self.act_F += a_TF.abs().mean(0).square()
-        self.base_FF += a_TF.T @ a_TF
-        self.gram_FF += b_TF.T @ b_TF
-        self.cross_DF += target_TD.T @ b_TF
-        self.base_F += a_TF.sum(0)
-        self.sum_F += b_TF.sum(0)
+        self.act_F += base_TF.abs().mean(0).square()
+        self.base_FF += base_TF.T @ base_TF
+        self.gram_FF += now_TF.T @ now_TF
+        self.cross_DF += target_TD.T @ now_TF
+        self.base_F += base_TF.sum(0)
+        self.sum_F += now_TF.sum(0)
         self.target_D += target_TD.sum(0)
 
     @property
