@@ -21,7 +21,11 @@ INTERRUPTED = 130
 
 def build(called: str | None) -> typer.Typer:
     """The application; only the verb that is called is imported, the others are listed by their files' first line."""
-    app = typer.Typer(name="edgelm", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        name="edgelm", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # rich's help takes longer to load than all the rest together
+        context_settings={"max_content_width": 120},
+    )  # fmt: skip
     app.callback()(_top)
     verbs = available("cli")
     for name in sorted(verbs, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb)):
