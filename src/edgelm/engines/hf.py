@@ -62,13 +62,9 @@ class HFSession:
         if prompting == "chat" and not checkpoint.chat_template:
             raise BadOption(f"{checkpoint.path} has no chat template", mend="use --prompting base")
         self.prompting, self.batch, self.device = prompting, batch, device
+        self.name = checkpoint.path
         self.tokenizer = load_tokenizer(checkpoint)
-        try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=dtype)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise BadFile(f"{checkpoint.path} cannot be loaded by transformers", why=_first_line(error),
-                          mend="edgelm show names what does not fit") from None  # fmt: skip
-        self.model = model.to(device).eval()
+        self.model = load_model(checkpoint, dtype).to(device).eval()
         self.model.generation_config.do_sample = False
         self.context = _context(checkpoint)
         self._ends = self._end_tokens()
@@ -91,7 +87,11 @@ class HFSession:
         """What the model is given, as text."""
         if self.prompting == "base":
             return prompt.base_text()
-        return self.tokenizer.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
+        try:
+            return self.tokenizer.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # a template is a program, which may fail in any way
+            raise BadFile(f"the chat template of {self.name} does not work", why=_first_line(error),
+                          mend="mend the template, or use --prompting base") from None  # fmt: skip
 
     def answer(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
         """Answer in batches of consecutive rows: a row's batch follows from its place, not from what else is asked."""
@@ -123,6 +123,8 @@ class HFSession:
     def _reply(self, request: Request, ids: list[int], prompt_tokens: int) -> Reply:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         made = len(ids) if end is None else end + 1
+        while request.stop and end is None and made and ids[made - 1] == self._pad:
+            made -= 1  # padding behind a stop string, while other rows went on
         chat = self.prompting == "chat"
         text = self.tokenizer.decode(ids, skip_special_tokens=not chat)
         stops = [*request.stop, *(self.tokenizer.decode([token]) for token in self._ends if chat)]
@@ -134,16 +136,48 @@ class HFSession:
 
     @torch.inference_mode()
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Natural log of each continuation's probability after its context, summed over its tokens, in FP32."""
+        """Natural log of each continuation's probability after its context, summed over its tokens, in FP32.
+
+        A context too long loses its beginning; an empty one is the token that begins a text.
+
+        Raises:
+            Unsupported: a continuation fills the model's whole context.
+        """
         results = []
         for context, continuation in pairs:
-            whole = self.tokenizer(context + continuation)["input_ids"][-self.context :]
-            own = len(whole) - len(self.tokenizer(context)["input_ids"])
-            ids_BT = torch.tensor([whole], device=self.device)
-            logits_TV = self.model(ids_BT).logits[0, -own - 1 : -1].float()
+            before, whole = (self.tokenizer(text)["input_ids"] for text in (context, context + continuation))
+            own = len(whole) - len(before)
+            if own >= self.context:
+                raise Unsupported(f"a continuation of {own} tokens fills the context of {self.context}",
+                                  mend="give shorter ones")  # fmt: skip
+            begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self._pad
+            ids_BT = torch.tensor([(whole if before else [begin, *whole])[-self.context :]], device=self.device)
+            length = ids_BT.shape[1]
+            logits_TV = self.model(ids_BT).logits[0, length - own - 1 : length - 1].float()
             logs_TV = torch.log_softmax(logits_TV, dim=-1)
-            results.append(logs_TV.gather(1, ids_BT[0, -own:, None]).sum().item())
+            results.append(logs_TV.gather(1, ids_BT[0, length - own :, None]).sum().item())
         return results
+
+
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+    """The checkpoint's model, every weight of it from the files.
+
+    Raises:
+        BadFile: a file is damaged, or weights are missing or do not fit the configuration.
+    """
+    _ = checkpoint.tensors  # damaged files are named before anything is loaded
+    mend = "edgelm show names what does not fit"
+    try:
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            checkpoint.path, dtype=dtype, output_loading_info=True
+        )
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        why = _first_line(error)
+        raise BadFile(f"{checkpoint.path} cannot be loaded by transformers", why=why, mend=mend) from None
+    unmet = sorted(info["missing_keys"])  # transformers would leave them random
+    if unmet:
+        raise BadFile(f"{checkpoint.path} lacks weights that its config.json asks for", why=f"{unmet[0]} …", mend=mend)
+    return model
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
