@@ -39,6 +39,8 @@ class Selection:
         for name, value in (("--limit", self.limit), ("--sample", self.sample)):
             if value is not None and value < 1:
                 raise BadOption(f"{name} {value} asks nothing", mend="give 1 or more")
+        if self.limit is not None and self.sample is not None:
+            raise BadOption("--limit and --sample are two ways to choose", mend="give one of them")
 
     def of(self, samples: Sequence[Sample]) -> list[Sample]:
         """The chosen rows, in file order."""
@@ -75,6 +77,7 @@ def evaluate(
         InputError: as tasks, data and engine raise; answers kept so far stay.
     """
     earlier = _earlier(out, checkpoint)
+    parameters = checkpoint.parameters  # reads the headers: damaged files are named before anything is asked
     prompting = prompting or checkpoint.prompting
     selection = selection or Selection()
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
@@ -89,7 +92,7 @@ def evaluate(
         )  # fmt: skip
         _write_answers(out, asked.task.label, answers)
     report = Report(
-        checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=checkpoint.parameters,
+        checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=parameters,
         bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, tasks=scores, made_by=f"edgelm {__version__}",
     )  # fmt: skip
     report = earlier | report if earlier else report
