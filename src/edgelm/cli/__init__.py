@@ -11,7 +11,7 @@ import typer
 
 from edgelm import __version__
 from edgelm.cli.console import complain
-from edgelm.errors import EXIT_FAULT, EXIT_INPUT, EdgelmError
+from edgelm.errors import EXIT_FAULT, EXIT_INPUT, EdgelmError, MissingPackage
 from edgelm.plugins import available
 
 # The order of the work, left to right; verbs of other packages come after.
@@ -64,19 +64,26 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # OpenMP threads that spin while they wait make small models tenfold slower as soon as another program runs.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(called)()
     except EdgelmError as error:
         complain(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INPUT)
-    except Exception:
+    except Exception as error:
+        package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if package not in ("", "edgelm"):
+            complain(MissingPackage(package, "all"))
+            sys.exit(EXIT_INPUT)
         traceback.print_exc()
         print(f"\nThis is a fault of edgelm {__version__}, not yours. Please report the lines above.", file=sys.stderr)
         sys.exit(EXIT_FAULT)
