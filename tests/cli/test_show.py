@@ -1,0 +1,94 @@
+"""`edgelm show`: what something is, from headers and JSON alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edgelm.checkpoint import Card, Checkpoint
+from edgelm.cli.show import show
+from edgelm.errors import BadFile, MissingInput, UnknownName
+from edgelm.report import Report, TaskScore
+
+app = typer.Typer()
+app.command()(show)
+
+
+def _facts(*arguments):
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(make_checkpoint):
+    return make_checkpoint("phi", num_hidden_layers=1)
+
+
+@pytest.mark.parametrize(("file", "parameters"), [
+    ("phi-2/config.json", "2,779,683,840"), ("llama-3/config.Llama-3.1-8B-Instruct.json", "8,030,261,248"),
+    ("qwen2/config.Qwen2-7B-Instruct.json", "7,615,616,512"),
+])  # fmt: skip
+def test_exact_counts_of_the_published_shapes(shared, file, parameters):
+    result = CliRunner().invoke(app, [str(shared / "data/tokenizers" / file)], catch_exceptions=False)
+    assert parameters in result.stdout
+
+
+def test_a_checkpoint_says_whether_its_weights_fit(folder, tmp_path):
+    facts = _facts(folder)
+    assert facts["family"] == "phi" and facts["fits its config"] == "yes"
+    assert facts["parameters"] == facts["stored parameters"] and facts["prompting"] == "chat"
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_bytes()) | {"num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert _facts(tmp_path)["fits its config"].startswith("no: model.layers.1.")
+
+
+def test_a_checkpoint_without_weights_says_so(folder, tmp_path):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    facts = _facts(tmp_path)
+    assert "not here" in facts["weights"] and "stored parameters" not in facts
+
+
+def test_the_digest_and_the_card_are_shown(make_checkpoint):
+    checkpoint = Checkpoint(make_checkpoint("llama", num_hidden_layers=1))
+    checkpoint.write_card(Card(base="phi-2", recipe=["depth:drop=4", "[/red]"], derivation="compressed"))
+    facts = _facts(checkpoint.path, "--digest")
+    assert facts["digest"] == checkpoint.digest and facts["recipe"] == "depth:drop=4 [/red]"
+    assert "[/red]" in CliRunner().invoke(app, [str(checkpoint.path)], catch_exceptions=False).stdout
+
+
+def test_a_report(tmp_path):
+    score = TaskScore(protocol="p/1", score="117/2", samples=2, of=4, prompting="chat", engine={})
+    report = Report(checkpoint="c", name="m", parameters=5, bytes=10, dtypes={}, tasks={"t": score}, memory={"rss": 7})
+    report.save(tmp_path)
+    facts = _facts(tmp_path)
+    assert facts["t"] == "58.50 % (2 of 4 rows, p/1)" and facts["memory, rss"] == 7
+
+
+def test_a_plugin_shows_its_options():
+    assert _facts("hf")["batch"] == "int = 8"
+    assert _facts("chid")["tasks"] == "chid"
+
+
+@pytest.mark.parametrize(("what", "error"), [
+    ("gsm9k", UnknownName), ("no/such", MissingInput), ("none.zip", MissingInput), ("empty", MissingInput),
+    ("config.json", BadFile),
+])  # fmt: skip
+def test_what_is_not_there_or_damaged_is_named(tmp_path, monkeypatch, what, error):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(error):
+        _facts(what)
+
+
+def test_no_torch_is_loaded(folder):
+    code = (
+        "import sys; sys.argv = ['edgelm', 'show', sys.argv[1]]; from edgelm.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
