@@ -23,8 +23,8 @@ NAME = "miniature-1"
 CANARY = "Generated for edgelm's miniature suite; holds no row of a benchmark."
 # Training rows of each set for 1,000 of `train_rows`.
 SHARES = {
-    "gsm8k": 200, "commonsenseqa": 290, "chid": 290, "boolean_expressions": 100, "word_sorting": 40,
-    "humaneval": 30, "truthfulqa": 30, "longbench": 20,
+    "gsm8k": 220, "commonsenseqa": 280, "chid": 340, "boolean_expressions": 60, "word_sorting": 30,
+    "humaneval": 30, "truthfulqa": 30, "longbench": 10,
 }  # fmt: skip
 
 
@@ -95,9 +95,7 @@ def _benchmarks(train: dict[str, list[Row]], test: dict[str, list[Row]]) -> dict
 def _training_text(train: dict[str, list[Row]], seed: int) -> dict[str, bytes]:
     """Alpaca and C4 of the small world."""
     draw = Random(f"{NAME}/{seed}/training text")
-    chat = [
-        {"instruction": row.question, "input": "", "output": row.answer} for rows in train.values() for row in rows
-    ]
+    chat = [{"instruction": row.question, "input": "", "output": row.answer} for rows in train.values() for row in rows]
     draw.shuffle(chat)
     known = sentences()
     documents = [
@@ -109,8 +107,7 @@ def _training_text(train: dict[str, list[Row]], seed: int) -> dict[str, bytes]:
 
 def _records(rows: Iterable[Row], key: str = "", form: str = "") -> list[dict[str, Any]]:
     """The upstream records, numbered under `key`: by plain numbers, or as `form` writes them."""
-    numbered = [({key: form.format(n) if form else n} if key else {}) | row.record for n, row in enumerate(rows)]
-    return numbered
+    return [({key: form.format(n) if form else n} if key else {}) | row.record for n, row in enumerate(rows)]
 
 
 def _json(value: object) -> bytes:

@@ -12,7 +12,15 @@ from random import Random
 from typing import Any
 
 from edgelm.data.small_world import (
-    ABILITIES, ANIMALS, COLOURS, FACTS, IDIOMS, NAMES, SORTABLE, THINGS, TREASURES,
+    ABILITIES,
+    ANIMALS,
+    COLOURS,
+    FACTS,
+    IDIOMS,
+    NAMES,
+    SORTABLE,
+    THINGS,
+    TREASURES,
 )  # fmt: skip
 
 
@@ -31,54 +39,65 @@ def gsm8k(draw: Random) -> Row:
     thing, a, b = draw.choice(THINGS), draw.randint(1, 9), draw.randint(1, 9)
     match draw.randrange(3):
         case 0:
-            story, sign, verb = f"{other} gives {who} {b} more. How many {thing} does {who} have now?", "+", "now has"
+            story, sign = f"{other} gives {who} {b} more. How many {thing} does {who} have now?", "+"
         case 1:
-            a, b = a + b, b
-            story, sign, verb = f"{who} loses {b} of them. How many {thing} are left?", "-", "still has"
+            a += b
+            story, sign = f"{who} loses {b} of them. How many {thing} are left?", "-"
         case _:
-            story, sign, verb = f"{who} finds {b} more. How many {thing} does {who} have in all?", "+", "now has"
+            story, sign = f"{who} finds {b} more. How many {thing} does {who} have in all?", "+"
     result = a + b if sign == "+" else a - b
     question = f"{who} has {a} {thing}. {story}"
-    steps = f"{who} {verb} {a} {sign} {b} = {{}}{result} {thing}."
     return Row(
-        {"question": question, "answer": steps.format(f"<<{a}{sign}{b}={result}>>") + f"\n#### {result}"},
+        {"question": question, "answer": f"{a} {sign} {b} = <<{a}{sign}{b}={result}>>{result}\n#### {result}"},
         f"Question: {question}\nLet's think step by step\nAnswer:",
-        steps.format("") + f"\nThe answer is {result}",
+        f"{a} {sign} {b} = {result}\nThe answer is {result}",
     )
 
 
+def _neighbours(ring: list[str], answer: str, count: int, draw: Random) -> tuple[list[str], int]:
+    """`count` neighbours on a ring, the answer among them, and its place.
+
+    Choices in any order would ask for a general look-up, which a small model does not learn in a minute; where the
+    neighbours are always the same, the answer and any other choice together tell the letter.
+    """
+    place = draw.randrange(count)
+    start = ring.index(answer) - place
+    return [ring[(start + step) % len(ring)] for step in range(count)], place
+
+
 def commonsenseqa(draw: Random) -> Row:
-    """A question about a fact of the small world with five choices of one kind."""
-    kind = draw.choice(tuple(FACTS))
-    first, second, fact, answer = draw.choice(FACTS[kind])
-    stem = draw.choice((first, second))
-    others = draw.sample([other for *_, other in FACTS[kind] if other != answer], 4)
-    choices = draw.sample([answer, *others], 5)
-    label = "ABCDE"[choices.index(answer)]
+    """A question about a fact of the small world with five choices of one kind.
+
+    The answer names the fact, then right behind its content the letter, then the conclusion.
+    """
+    (wordings, sentence), facts = FACTS[draw.choice(tuple(FACTS))]
+    subject, answer = draw.choice(facts)
+    stem, fact = draw.choice(wordings).format(subject), sentence.format(subject, answer)
+    choices, place = _neighbours(list(dict.fromkeys(other for _, other in facts)), answer, 5, draw)
+    label = "ABCDE"[place]
     record = {
         "answerKey": label,
         "question": {
-            "question_concept": fact.split()[1],
+            "question_concept": subject,
             "choices": [{"label": mark, "text": text} for mark, text in zip("ABCDE", choices, strict=True)],
             "stem": stem,
         },
     }
     listed = "\n".join(f"{mark}. {text}" for mark, text in zip("ABCDE", choices, strict=True))
-    return Row(record, f"Q:{stem}  Answer Choices: {listed}\nA:", f"{fact} So the answer is {label}.")
+    return Row(record, f"Q:{stem}  Answer Choices: {listed}\nA:", f"{fact} {label}. So the answer is {label}.")
 
 
 def chid(draw: Random) -> Row:
     """A sentence with a gap for one of seven idioms."""
     idiom = draw.choice(tuple(IDIOMS))
     content = draw.choice(IDIOMS[idiom])
-    candidates = draw.sample([idiom, *draw.sample([other for other in IDIOMS if other != idiom], 6)], 7)
-    place = candidates.index(idiom)
+    candidates, place = _neighbours(list(IDIOMS), idiom, 7, draw)
     listed = "\n".join(f"{mark}. {text}" for mark, text in zip("ABCDEFG", candidates, strict=True))
     gap = content.replace("#idiom#", "______")
     return Row(
         {"candidates": candidates, "content": content, "answer": place},
         f"{gap}\n请选择______处所填的词\n{listed}\n请从”A“，”B“，”C“，”D“，”E“，”F“，”G“中进行选择。答：",
-        f"应填 {idiom}，选 {'ABCDEFG'[place]}。",
+        f"应填 {idiom} {'ABCDEFG'[place]}。",
     )
 
 
@@ -94,7 +113,7 @@ BBH_HINTS = {
 
 
 def boolean_expressions(draw: Random) -> Row:
-    """Two literals, each perhaps negated, joined by `and` or `or`."""
+    """Three literals, each perhaps negated, joined by `and` or `or`; the answer evaluates them step by step."""
     literals = [draw.choice(("", "not ")) + draw.choice(("True", "False")) for _ in range(3)]
     first, second = (draw.choice(("and", "or")) for _ in range(2))
     text = f"( {literals[0]} {first} {literals[1]} ) {second} {literals[2]}"
@@ -181,7 +200,7 @@ MAKERS: dict[str, Callable[[Random], Row]] = {
 
 def sentences() -> list[str]:
     """Every fact of the small world as plain text, English and Chinese."""
-    facts = [fact for kind in FACTS.values() for *_, fact, _ in kind]
+    facts = [f"{sentence.format(*fact)}." for (_, sentence), facts in FACTS.values() for fact in facts]
     abilities = [
         f"A {who} {'can' if who in able else 'cannot'} {deed}." for deed, able in ABILITIES.items() for who in ANIMALS
     ]

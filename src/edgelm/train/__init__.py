@@ -1,1 +1,1 @@
-
+"""Training from scratch: tokenizer, corpus and pretraining."""
