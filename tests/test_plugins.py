@@ -148,12 +148,14 @@ def test_a_spec_written_makes_an_equal_instance(whole, real, yes, word, choice, 
     if whole in (13, 17):
         whole += 1
     plugin = Every(whole, real, yes, word, choice, many, words, maybe, made=(real,))
-    assert parse("tasks", spec_of("every", plugin)) == plugin
+    own_name, _, options = spec_of(plugin).partition(":")
+    assert own_name == __name__.rpartition(".")[2].replace("_", "-")
+    assert parse("tasks", f"every:{options}") == plugin
 
 
 def test_a_written_spec_leaves_defaults_out():
-    assert spec_of("chid", parse("tasks", "chid:split=test")) == "chid"
-    assert spec_of("hf", parse("engines", "hf:batch=16")) == "hf:batch=16"
+    assert spec_of(parse("tasks", "chid:split=test")) == "chid"
+    assert spec_of(parse("engines", "hf:batch=16")) == "hf:batch=16"
 
 
 # Other packages

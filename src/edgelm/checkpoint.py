@@ -33,6 +33,7 @@ from edgelm.files import (
 from edgelm.shapes import Shape, shape_of
 
 CARD = "card.json"
+WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
@@ -138,8 +139,10 @@ class Checkpoint:
 
     @cached_property
     def weight_files(self) -> list[Path]:
-        """The safetensors files that hold the weights: those of the index, or all there are."""
-        index = self.path / INDEX
+        """The safetensors files that hold the weights, chosen as transformers does: one whole file before an index."""
+        whole, index = self.path / WHOLE, self.path / INDEX
+        if whole.is_file():
+            return [whole]
         if index.is_file():
             names = sorted(set(self._weight_map(index).values()))
             if any(Path(name).name != name for name in names):

@@ -195,15 +195,20 @@ def _quantity(text: str) -> int:
     return int(value)
 
 
-def spec_of(name: str, plugin: Any) -> str:
+def spec_of(plugin: Any) -> str:
     """The spec that makes an equal instance: only options that differ from their defaults are written."""
-    parts = []
+    name, parts = _name_of(type(plugin).__module__), []
     for field in dataclasses.fields(plugin):
         value = getattr(plugin, field.name)
         if field.init and value != field.default:
             many = isinstance(value, Iterable) and not isinstance(value, str)
             parts.append(f"{field.name}={'+'.join(map(_text, value)) if many else _text(value)}")
     return f"{name}:{','.join(parts)}" if parts else name
+
+
+def _name_of(module: str) -> str:
+    """A plug-in is called as its file."""
+    return module.rpartition(".")[2].replace("_", "-")
 
 
 def _text(value: object) -> str:

@@ -68,4 +68,7 @@ def _show(rows: list[Any], quality: dict[str, Any], json: bool) -> None:
         ],
     )  # fmt: skip
     if quality:
-        emit_table(("quality on held-out text", ">"), list(quality.items()))
+        emit_table(("quality on held-out text", ">base", ">result"), [
+            ("perplexity", f"{quality['perplexity_base']:.4g}", f"{quality['perplexity']:.4g}"),
+            ("KL from the base, nats a token", "", f"{quality['kl']:.4g}"),
+        ])  # fmt: skip

@@ -52,13 +52,8 @@ def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> l
     for step in steps:
         if not step.idle(config):
             config = step.plan(config)
-            rows.append(Row(spec(step), config, width * shape_of(config).parameters))
+            rows.append(Row(spec_of(step), config, width * shape_of(config).parameters))
     return rows
-
-
-def spec(step: Step) -> str:
-    """The spec that makes the step; a plug-in's class has the name of its file."""
-    return spec_of(type(step).__name__.lower(), step)
 
 
 def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:

@@ -17,11 +17,12 @@ from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
 from edgelm.compress.model import Decoder
 from edgelm.compress.quality import Reference
-from edgelm.compress.recipe import Dtype, plan, spec, stored_dtype
+from edgelm.compress.recipe import Dtype, plan, stored_dtype
 from edgelm.compress.texts import TextSource, built_in
 from edgelm.compress.weights import save_weights
 from edgelm.errors import MissingInput, Unsupported
 from edgelm.files import disk_errors, new_folder
+from edgelm.plugins import spec_of
 
 _COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
@@ -85,7 +86,7 @@ def _apply(model: Decoder, steps: Sequence[Step], calibration: Calibration, prog
         if not step.idle(model.config):
             start = time.perf_counter()
             record = step.apply(model, calibration.batches, progress)
-            records.append({"step": spec(step), **record, "seconds": round(time.perf_counter() - start, 3)})
+            records.append({"step": spec_of(step), **record, "seconds": round(time.perf_counter() - start, 3)})
     return records
 
 

@@ -50,10 +50,9 @@ def deploy(checkpoint: Checkpoint, target: Target, out: Path, progress: Progress
 
 
 def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Progress) -> dict[str, Any]:
-    name = type(target).__module__.rpartition(".")[2].replace("_", "-")  # a plug-in is called as its file
     return {
         "format": FORMAT,
-        "target": spec_of(name, target),
+        "target": spec_of(target),
         "checkpoint": checkpoint.compute_digest(_count("read", checkpoint.path, progress)),
         "files": {
             file: {"sha256": sha256_file(folder / file, _count("check", folder / file, progress)),
