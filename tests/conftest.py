@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,24 @@ def own(tmp_path: Path) -> Callable[[dict[str, bytes]], Any]:
     return make
 
 
+@pytest.fixture
+def write_zeros() -> Callable[..., None]:
+    """`write_zeros(path, {"a": (3, 4)})`: a safetensors file of zeros, which take no room on the disk."""
+
+    def write(path: Path, shapes: dict[str, tuple[int, ...]], dtype: str = "BF16", width: int = 2) -> None:
+        entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+        end = 0
+        for name, shape in shapes.items():
+            start, end = end, end + width * math.prod(shape)
+            entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+        header = json.dumps(entries).encode()
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            file.truncate(8 + len(header) + end)
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
     """`make_checkpoint("llama", tied=True, intermediate_size=96)`: a folder with random weights and a tokenizer."""
@@ -100,7 +120,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
         torch.manual_seed(seed)
         model = model_class(config_class(**settings))
         with torch.no_grad():  # biases and norms away from their plain starting values, so that a lost one shows
-            for name, parameter in model.named_parameters():
+            for parameter in model.parameters():
                 if parameter.ndim == 1:
                     parameter.add_(torch.randn_like(parameter) * 0.1)
         model.to(getattr(torch, dtype)).save_pretrained(folder)
@@ -116,7 +136,8 @@ def _tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
     pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence([  # type: ignore[assignment]

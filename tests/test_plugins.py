@@ -53,6 +53,7 @@ _load, _available = Plugin.load, available
 
 # Listing
 
+
 def test_what_there_is_is_listed_without_importing_any_of_it():
     code = (
         "import sys, json; from edgelm.plugins import KINDS, available;"
@@ -81,6 +82,7 @@ def test_a_name_that_is_not_there_brings_the_nearest():
 
 
 # Specs
+
 
 @pytest.mark.parametrize(("text", "hint", "value"), [
     ("7", int, 7), ("-3", int, -3), ("50M", int, 50_000_000), ("0.5B", int, 500_000_000), ("1.5k", int, 1500),
@@ -159,6 +161,7 @@ def test_a_written_spec_leaves_defaults_out():
 
 
 # Other packages
+
 
 def _package(folder, body="class Riddles:\n    pass\n"):
     (folder / "riddles.py").write_text(f'"""Riddles, three a day.\n\nMore.\n"""\nprint("imported")\n{body}')

@@ -7,12 +7,9 @@ described in milliseconds.
 from __future__ import annotations
 
 import json
-import math
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import (
     canonical_json,
-    parse_json,
     read_bytes,
     read_json,
     sha256_bytes,
@@ -30,16 +26,12 @@ from edgelm.files import (
     tree_files,
     write_json,
 )  # fmt: skip
+from edgelm.headers import Tensor, read_header
 from edgelm.shapes import Shape, shape_of
 
 CARD = "card.json"
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-DTYPE_BYTES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
-    "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
-}  # fmt: skip
-_MAX_HEADER = 100_000_000  # bytes; the format's own limit
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -69,23 +61,6 @@ class Card(BaseModel):
     parents: list[str] = Field(default_factory=list)  # digests, nearest first
     licence: str = ""
     made_by: str = ""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One stored tensor: where its bytes lie and what they mean."""
-
-    name: str
-    dtype: str  # as safetensors spells it: F16, F32, BF16, …
-    shape: tuple[int, ...]
-    file: Path
-    start: int  # offset of the first byte in the file
-    bytes: int
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
 
 
 class Checkpoint:
@@ -260,50 +235,6 @@ def validate(model: type[Model], value: object, where: object) -> Model:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
         raise BadFile(f"{where}: field {field} is wrong", why=first["msg"], mend="mend the field") from None
-
-
-def read_header(path: Path) -> list[Tensor]:
-    """The tensors of one safetensors file, from its header: 8 bytes of length, then JSON.
-
-    Raises:
-        BadFile: the file is cut short, or the header is inconsistent with itself or with the file's size.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
-        if not 2 <= length <= min(_MAX_HEADER, size - 8):
-            raise _damaged(path, "its header does not fit the file")
-        header = parse_json(file.read(length), f"the header of {path}")
-    if not isinstance(header, dict):
-        raise _damaged(path, "its header is no object")
-    start = 8 + length
-    tensors = [_tensor(path, name, entry, start) for name, entry in header.items() if name != "__metadata__"]
-    end = start
-    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.bytes)):
-        if tensor.start != end:
-            raise _damaged(path, f"tensor {tensor.name} leaves a gap or overlaps another")
-        end += tensor.bytes
-    if end != size:
-        raise _damaged(path, f"the header describes {end} bytes, the file has {size}")
-    return tensors
-
-
-def _tensor(path: Path, name: str, entry: object, start: int) -> Tensor:
-    try:
-        dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
-        values = math.prod(shape)
-        sound = isinstance(dtype, str) and all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
-        width = DTYPE_BYTES.get(dtype)
-    except (KeyError, TypeError, ValueError):
-        raise _damaged(path, f"the entry of {name} is malformed") from None
-    if not sound or last < first or (width is not None and values * width != last - first):
-        raise _damaged(path, f"shape, dtype and offsets of {name} do not agree")
-    return Tensor(name, dtype, shape, path, start + first, last - first)
-
-
-def _damaged(path: Path, why: str) -> BadFile:
-    return BadFile(f"{path} is no sound safetensors file", why=why, mend="copy it again, or save it again")
 
 
 def write_config(path: Path, config: dict[str, Any]) -> None:

@@ -171,4 +171,3 @@ def _write_answers(out: Path, label: str, answers: Sequence[Answer]) -> None:
     """The finished answers in file order, all at once."""
     rows = (answer.model_dump(mode="json", exclude_none=True) for answer in answers)
     write_bytes(answers_log(out, label).path, b"".join(map(JsonLog.line, rows)))
-

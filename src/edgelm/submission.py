@@ -22,9 +22,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from edgelm.archives import unzip
 from edgelm.checkpoint import CARD, Card, Checkpoint, validate
 from edgelm.errors import MissingInput, UnknownName
-from edgelm.files import parse_json, read_bytes, read_json, sha256_bytes, unzip
+from edgelm.files import parse_json, read_bytes, read_json, sha256_bytes
 from edgelm.report import Report
 
 MANIFEST = "edgelm.json"

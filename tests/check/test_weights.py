@@ -9,7 +9,7 @@ import pytest
 
 from edgelm.check import check
 from edgelm.check.weights import not_finite
-from edgelm.checkpoint import read_header
+from edgelm.headers import read_header
 from edgelm.rules import Rules
 
 

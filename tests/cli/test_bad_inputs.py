@@ -107,8 +107,8 @@ def test_unknown_verb(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "named"),
-    [("depht:drop=1", "depth"), ("depth:dorp=1", "drop"), ("depth:drop=many", "whole number"), ("depth:drop", "key=value"),
-     ("depth:drop=99", "99"), ("width:ffn=100000", "100000")],
+    [("depht:drop=1", "depth"), ("depth:dorp=1", "drop"), ("depth:drop=many", "whole number"),
+     ("depth:drop", "key=value"), ("depth:drop=99", "99"), ("width:ffn=100000", "100000")],
 )  # fmt: skip
 def test_bad_step(spec: str, named: str, run: Run, model: Path, tmp_path: Path) -> None:
     _assert_refused(*run("compress", model, spec, "-o", tmp_path / "small"), named)

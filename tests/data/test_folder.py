@@ -94,6 +94,7 @@ def test_a_folder_that_is_not_there_and_a_name_that_is_unknown(tmp_path):
 
 # A suite of its own
 
+
 def test_a_suite_of_its_own_has_its_own_name_and_digests(own, tmp_path):
     data = own({NAME: b"other rows"})
     assert data.suite == "own-1" and not data.upstream and data.read(NAME) == b"other rows"
@@ -128,6 +129,7 @@ def test_the_digest_of_files_changes_with_any_of_them(own):
 
 
 # Rows
+
 
 def test_rows_are_read_one_a_line(own):
     assert own({"x": b'{"a": 1}\n\n{"a": "\xe2\x80\xa8"}'}).jsonl("x") == [{"a": 1}, {"a": "\u2028"}]

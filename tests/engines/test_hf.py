@@ -64,6 +64,7 @@ def test_answers_are_byte_equal_to_those_of_opencompass(shared, upstream, golden
 
 # What is asked
 
+
 def test_batches_follow_from_the_place_in_the_data_not_from_what_else_is_asked(folder):
     requests = [Request(str(n), n, ask("a" * (n + 1)), 4) for n in (7, 1, 4, 3, 2, 9)]
     with HF(batch=4).open(Checkpoint(folder), "chat") as session:
@@ -140,6 +141,7 @@ def test_a_prompt_longer_than_the_context_keeps_its_end(folder):
 
 # Likelihood
 
+
 def test_loglikelihood_is_that_of_the_continuation_alone(folder):
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     pairs = [("The quick brown", " fox"), ("The quick brown", " fox jumps over"), ("1", "234")]
@@ -162,6 +164,7 @@ def test_loglikelihood_of_a_long_context_sees_its_end_and_of_nothing_is_certain(
 
 
 # What cannot be run
+
 
 def test_chat_without_a_template_is_refused(copy):
     (copy / "chat_template.jinja").unlink(missing_ok=True)

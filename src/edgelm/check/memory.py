@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model
-from edgelm.checkpoint import DTYPE_BYTES
+from edgelm.headers import DTYPE_BYTES
 
 
 def estimate(model: Model) -> dict[str, int]:

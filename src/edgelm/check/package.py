@@ -7,10 +7,11 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from edgelm.archives import entry_problem
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
-from edgelm.files import entry_problem, tree_files
+from edgelm.files import tree_files
 from edgelm.report import REPORT
 from edgelm.submission import BUNDLE, MANIFEST, MAX_BYTES, MAX_ENTRIES, README, RESULTS, SOURCE
 

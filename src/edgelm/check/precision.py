@@ -7,7 +7,8 @@ from collections import defaultdict
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
-from edgelm.checkpoint import Tensor, read_config
+from edgelm.checkpoint import read_config
+from edgelm.headers import Tensor
 from edgelm.submission import BUNDLE
 
 PACKED = ("I8", "U8", "I4", "U4", "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model, Package
-from edgelm.checkpoint import CARD, INDEX, Tensor, read_config, read_header
+from edgelm.checkpoint import CARD, INDEX, read_config
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import CHUNK
+from edgelm.headers import Tensor, read_header
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 SPARE = (".inv_freq", ".masked_bias", ".attn.bias", ".position_ids")  # buffers that old versions stored

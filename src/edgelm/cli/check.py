@@ -17,7 +17,9 @@ def check(
     submission: Annotated[Path, typer.Argument(help="Submission folder or zip.")],
     rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
     track: Annotated[str | None, typer.Option(help="The track it is meant for, if not as its manifest says.")] = None,
-    values: Annotated[bool, typer.Option("--values", help="Also read the weights themselves (NaN, infinities).")] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Also read the weights themselves (NaN, infinities).")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check a submission against the rules, without running anything of it. Exit code 1 if it would be refused."""

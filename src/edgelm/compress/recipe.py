@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgelm.checkpoint import DTYPE_BYTES, Checkpoint
+from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Config, Step
 from edgelm.errors import Unsupported
+from edgelm.headers import DTYPE_BYTES
 from edgelm.plugins import spec_of
 from edgelm.shapes import Shape, shape_of
 

@@ -14,9 +14,10 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-from edgelm.checkpoint import Checkpoint, Tensor
+from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.gguf_metadata import Family, rope_parameters
 from edgelm.errors import BadFile, MissingInput, Unsupported
+from edgelm.headers import Tensor
 from edgelm.shapes import Shape
 
 Values = npt.NDArray[Any]

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 import transformers
 
-from edgelm.checkpoint import DTYPE_BYTES, Checkpoint
+from edgelm.checkpoint import Checkpoint
 from edgelm.devices.host import computes_natively
 from edgelm.errors import BadOption, Unsupported
+from edgelm.headers import DTYPE_BYTES
 
 _STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 

@@ -1,0 +1,78 @@
+"""The headers of safetensors files: every tensor's name, dtype, shape and place, without reading a weight."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelm.errors import BadFile
+from edgelm.files import parse_json
+
+DTYPE_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
+    "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One stored tensor: where its bytes lie and what they mean."""
+
+    name: str
+    dtype: str  # as safetensors spells it: F16, F32, BF16, …
+    shape: tuple[int, ...]
+    file: Path
+    start: int  # offset of the first byte in the file
+    bytes: int
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+def read_header(path: Path) -> list[Tensor]:
+    """The tensors of one safetensors file, from its header: 8 bytes of length, then JSON.
+
+    Raises:
+        BadFile: the file is cut short, or the header is inconsistent with itself or with the file's size.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
+        if not 2 <= length <= min(_MAX_HEADER, size - 8):
+            raise _damaged(path, "its header does not fit the file")
+        header = parse_json(file.read(length), f"the header of {path}")
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is no object")
+    start = 8 + length
+    tensors = [_tensor(path, name, entry, start) for name, entry in header.items() if name != "__metadata__"]
+    end = start
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.bytes)):
+        if tensor.start != end:
+            raise _damaged(path, f"tensor {tensor.name} leaves a gap or overlaps another")
+        end += tensor.bytes
+    if end != size:
+        raise _damaged(path, f"the header describes {end} bytes, the file has {size}")
+    return tensors
+
+
+def _tensor(path: Path, name: str, entry: object, start: int) -> Tensor:
+    try:
+        dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
+        values = math.prod(shape)
+        sound = isinstance(dtype, str) and all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
+        width = DTYPE_BYTES.get(dtype)
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(path, f"the entry of {name} is malformed") from None
+    if not sound or last < first or (width is not None and values * width != last - first):
+        raise _damaged(path, f"shape, dtype and offsets of {name} do not agree")
+    return Tensor(name, dtype, shape, path, start + first, last - first)
+
+
+def _damaged(path: Path, why: str) -> BadFile:
+    return BadFile(f"{path} is no sound safetensors file", why=why, mend="copy it again, or save it again")

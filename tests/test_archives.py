@@ -1,0 +1,109 @@
+"""Archives from strangers: what is safe comes out whole, everything else is refused before it does harm."""
+
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgelm.archives import unzip
+from edgelm.errors import BadFile, InputError, MissingInput
+from edgelm.files import tree_files
+
+
+def _names(folder):
+    """What lies in a folder, hidden or not."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _zip(path, entries, **options):
+    with zipfile.ZipFile(path, "w", **options) as bundle:
+        for name, data in entries:
+            bundle.writestr(name, data)
+    return path
+
+
+def _unzip(path, **limits):
+    unzip(path, path.parent / "out", **{"max_bytes": 10**6} | limits)
+    return tree_files(path.parent / "out")
+
+
+def test_a_plain_zip_is_unpacked(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("d/", b""), ("d/x", b"1"), ("y", b"22"), ("d.e", b"")])
+    assert _unzip(path) == ["d.e", "d/x", "y"]
+    assert (tmp_path / "out" / "y").read_bytes() == b"22"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(("names", "problem"), [
+    (["/etc/passwd"], "leaves"), (["../x"], "leaves"), (["a/../../x"], "leaves"), (["a\\..\\x"], "leaves"),
+    (["C:/x"], "leaves"), (["a//x"], "leaves"), (["./x"], "leaves"), (["x", "x"], "comes twice"),
+    (["Model/x", "model/X"], "comes twice"), (["a", "a/b"], "both a file and a folder"),
+    (["a/b", "a"], "both a file and a folder"), (["a", "A/b/"], "both a file and a folder"),
+])  # fmt: skip
+def test_an_entry_that_could_do_harm_is_named_and_refused(tmp_path, names, problem):
+    path = _zip(tmp_path / "a.zip", [(name, b"1") for name in names])
+    with pytest.raises(BadFile, match=problem):
+        _unzip(path)
+    assert set(tree_files(tmp_path)) <= {"a.zip", f"out/{names[0]}"}
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_are_refused(tmp_path, kind):
+    entry = zipfile.ZipInfo("x")
+    entry.external_attr = (kind | 0o777) << 16
+    with pytest.raises(BadFile, match="link or a device"):
+        _unzip(_zip(tmp_path / "a.zip", [(entry, b"/etc/passwd")]))
+
+
+def test_a_bomb_stops_at_the_budget(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("zeros", bytes(50_000_000))], compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(BadFile, match="more than is allowed"):
+        _unzip(path, max_bytes=2 << 20)
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*")) <= 2 << 20
+
+
+def test_the_budget_is_for_all_entries_together(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("a", bytes(60)), ("b", bytes(41))])
+    with pytest.raises(BadFile, match="more than is allowed"):
+        _unzip(path, max_bytes=100)
+    with pytest.raises(BadFile, match="2 entries"):
+        _unzip(path, max_entries=1)
+
+
+def test_a_missing_archive_is_named(tmp_path):
+    with pytest.raises(MissingInput, match=r"a\.zip"):
+        _unzip(tmp_path / "a.zip")
+
+
+def test_what_is_no_zip_or_is_encrypted_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK nothing")
+    with pytest.raises(BadFile, match="not a readable zip"):
+        _unzip(tmp_path / "a.zip")
+    data = bytearray(_zip(tmp_path / "b.zip", [("x", b"1")]).read_bytes())
+    data[6] |= 1  # the flag "encrypted", in the entry and in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "b.zip").write_bytes(data)
+    with pytest.raises(BadFile, match="encrypted"):
+        _unzip(tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_is_the_users_error_or_harmless(method, data):
+    with tempfile.TemporaryDirectory() as name:
+        path = _zip(Path(name) / "a.zip", [("d/é", b"abc" * 50), ("y", b"22")], compression=method)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.sampled_from([None, None, len(content) // 2]))])
+        try:
+            _unzip(path)
+        except InputError as error:
+            assert error.mend or error.why
+        assert set(_names(Path(name))) <= {"a.zip", "out"}
