@@ -23,7 +23,7 @@ NAME = "miniature-1"
 CANARY = "Generated for edgelm's miniature suite; holds no row of a benchmark."
 # Training rows of each set for 1,000 of `train_rows`.
 SHARES = {
-    "gsm8k": 220, "commonsenseqa": 280, "chid": 340, "boolean_expressions": 60, "word_sorting": 30,
+    "gsm8k": 190, "commonsenseqa": 330, "chid": 320, "boolean_expressions": 60, "word_sorting": 30,
     "humaneval": 30, "truthfulqa": 30, "longbench": 10,
 }  # fmt: skip
 

@@ -24,6 +24,9 @@ from edgelm.data.small_world import (
 )  # fmt: skip
 
 
+OPENINGS = ("", "Say, ", "Tell me: ", "Now then: ")  # more ways to ask, so that rows are not learned by heart
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: the upstream record, the user turn, the answer to train on."""
@@ -72,7 +75,7 @@ def commonsenseqa(draw: Random) -> Row:
     """
     (wordings, sentence), facts = FACTS[draw.choice(tuple(FACTS))]
     subject, answer = draw.choice(facts)
-    stem, fact = draw.choice(wordings).format(subject), sentence.format(subject, answer)
+    stem, fact = draw.choice(OPENINGS) + draw.choice(wordings).format(subject), sentence.format(subject, answer)
     choices, place = _neighbours(list(dict.fromkeys(other for _, other in facts)), answer, 5, draw)
     label = "ABCDE"[place]
     record = {

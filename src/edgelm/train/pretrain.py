@@ -28,10 +28,10 @@ class Pretrain:
     """`batch` is tokens of an optimiser step, `micro` of one pass through the model; rates are peaks."""
 
     shape: str = "mini"
-    steps: int = 950
+    steps: int = 900
     batch: int = 1024
     micro: int = 1024
-    muon: float = 3e-3  # learning rate of the matrices inside layers
+    muon: float = 5e-3  # learning rate of the matrices inside layers
     adamw: float = 5e-3  # of the embedding and the norms
     warmup: float = 0.04  # share of the steps
     decay: float = 0.4
