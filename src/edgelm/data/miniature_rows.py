@@ -23,7 +23,6 @@ from edgelm.data.small_world import (
     TREASURES,
 )  # fmt: skip
 
-
 OPENINGS = ("", "Say, ", "Tell me: ", "Now then: ")  # more ways to ask, so that rows are not learned by heart
 
 
