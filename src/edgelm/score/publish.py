@@ -15,7 +15,7 @@ from edgelm.score.page import render
 from edgelm.score.standings import Standings, standings
 from edgelm.score.write import write_standings
 
-REFERENCE = "uncompressed"
+REFERENCE = "base"
 
 
 def publish(
