@@ -25,6 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
     def call(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["edgelm", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()  # what fixtures printed
         with pytest.raises(SystemExit) as end:
             main()
         return int(end.value.code or 0), capfd.readouterr().err

@@ -64,7 +64,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar for each label, on stderr and only on a terminal: call with label, done, total."""
     bars = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=_err, transient=True,
+        console=_err, transient=True, disable=not _err.is_terminal,
     )  # fmt: skip
     tasks: dict[str, Any] = {}
 

@@ -63,6 +63,7 @@ class HFSession:
             raise BadOption(f"{checkpoint.path} has no chat template", mend="use --prompting base")
         self.prompting, self.batch, self.device = prompting, batch, device
         self.name = checkpoint.path
+        require_known(checkpoint)
         self.tokenizer = load_tokenizer(checkpoint)
         self.model = load_model(checkpoint, dtype).to(device).eval()
         self.model.generation_config.do_sample = False
@@ -157,6 +158,23 @@ class HFSession:
             logs_TV = torch.log_softmax(logits_TV, dim=-1)
             results.append(logs_TV.gather(1, ids_BT[0, length - own :, None]).sum().item())
         return results
+
+
+def require_known(checkpoint: Checkpoint) -> None:
+    """Refuse a configuration that is damaged or of a class that transformers does not have.
+
+    Raises:
+        BadFile: `config.json` is damaged, or a dimension in it is impossible.
+        Unsupported: transformers knows no such model.
+    """
+    _ = checkpoint.config
+    with contextlib.suppress(Unsupported):  # a class not described here may still be one that transformers has
+        _ = checkpoint.shape
+    if checkpoint.config.get("model_type") not in transformers.CONFIG_MAPPING:
+        raise Unsupported(
+            f"transformers {transformers.__version__} has no model_type '{checkpoint.config.get('model_type')}'",
+            mend="correct model_type in config.json, or install a newer transformers",
+        )
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
