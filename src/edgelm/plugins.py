@@ -28,6 +28,7 @@ from typing import Any
 from edgelm.errors import BadOption, InputError, UnknownName
 
 KINDS = ("tasks", "train", "compress", "engines", "deploy", "devices", "rules", "cli")
+VERBS = "cli"
 _UNITS = {
     "": 1, "K": 10**3, "M": 10**6, "B": 10**9,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
@@ -57,18 +58,18 @@ def _read(kind: str, module: str, path: Path) -> Plugin | None:
     """The plug-in in a source file, or None if it defines nothing of the file's own name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        for attribute in _names(node):
+        for attribute in _names(node, kind):
             if _plain(attribute) == _plain(path.stem):
                 summary = (ast.get_docstring(tree) or "").partition("\n")[0]
                 return Plugin(kind, path.stem.replace("_", "-"), module, attribute, summary)
     return None
 
 
-def _names(node: ast.stmt) -> list[str]:
-    """The names that a top-level statement defines."""
-    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+def _names(node: ast.stmt, kind: str) -> list[str]:
+    """What a top-level statement defines that may be a plug-in: a class, or for a verb a function or a typer group."""
+    if isinstance(node, ast.ClassDef) or (isinstance(node, ast.FunctionDef) and kind == VERBS):
         return [node.name]
-    if isinstance(node, ast.Assign):
+    if isinstance(node, ast.Assign) and kind == VERBS:
         return [target.id for target in node.targets if isinstance(target, ast.Name)]
     return []
 
