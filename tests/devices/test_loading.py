@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.devices import loading
-from edgelm.errors import BadOption, Unsupported
+from edgelm.errors import BadFile, BadOption
 
 Make = Callable[..., Path]
 
@@ -26,11 +27,11 @@ def test_half_weights_are_widened_only_where_the_processor_cannot_compute_them(
     assert (kept.dtype, kept.notes) == ("float16", ())
 
 
-def test_another_dtype_than_stored_is_noted_and_loaded(make_checkpoint: Make) -> None:
+def test_another_dtype_than_stored_is_noted(make_checkpoint: Make) -> None:
     checkpoint = Checkpoint(make_checkpoint("llama"))
     settled = loading.plan(checkpoint, "cpu", "bfloat16")
     assert settled.notes == ("stored in float32, computed in bfloat16 as asked",)
-    assert loading.load(checkpoint, settled).dtype == torch.bfloat16
+    assert (settled.dtype, settled.bytes, settled.stored_bytes) == ("bfloat16", 2, 4)
 
 
 def test_cuda_without_a_gpu_is_refused(make_checkpoint: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,34 +41,23 @@ def test_cuda_without_a_gpu_is_refused(make_checkpoint: Make, monkeypatch: pytes
     assert loading.plan(Checkpoint(make_checkpoint("llama")), "auto", "keep").device.type == "cpu"
 
 
-def test_a_checkpoint_without_tokenizer_or_with_a_strange_model_is_refused(make_checkpoint: Make) -> None:
+def test_a_way_to_ids_that_does_not_truncate(make_checkpoint: Make) -> None:
     folder = make_checkpoint("llama")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).unlink()
-    with pytest.raises(Unsupported, match="no tokenizer that can be loaded"):
-        loading.tokenizer_of(Checkpoint(folder))("text")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_bytes()) | {"model_max_length": 4}))
+    assert len(loading.tokenizer_of(Checkpoint(folder))("1234567890")) == 10
+
+
+def test_importing_the_code_makes_no_weight_and_names_what_is_wrong(make_checkpoint: Make) -> None:
+    folder = make_checkpoint("llama")
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"llama"', '"never-heard-of"'))
-    with pytest.raises(Unsupported, match="stock transformers model"):
+    settings = json.loads(config.read_bytes())
+    config.write_text(json.dumps(settings | {"hidden_size": 2**20, "intermediate_size": 2**22}))  # far above any memory
+    loading.import_architecture(Checkpoint(folder))
+    config.write_text(json.dumps(settings | {"hidden_act": "sharp"}))
+    with pytest.raises(BadFile, match="the model of") as caught:
         loading.import_architecture(Checkpoint(folder))
-
-
-@pytest.mark.parametrize(
-    ("change", "counts"),
-    [(("num_hidden_layers", 4, 5), "9 tensors missing, 0 of another shape; first model.layers.4."),
-     (("intermediate_size", 128, 96), "0 tensors missing, 12 of another shape; first model.layers.0.mlp.")],
-)  # fmt: skip
-def test_weights_that_do_not_fit_the_configuration_are_refused(
-    make_checkpoint: Make, change: tuple[str, int, int], counts: str
-) -> None:
-    folder = make_checkpoint("llama")
-    key, before, after = change
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace(f'"{key}": {before}', f'"{key}": {after}'))
-    checkpoint = Checkpoint(folder)
-    with pytest.raises(Unsupported, match=r"not those that its config\.json describes") as caught:
-        loading.load(checkpoint, loading.plan(checkpoint, "cpu", "keep"))
-    assert caught.value.why.startswith(counts)
+    assert "sharp" in caught.value.why
 
 
 def test_only_models_that_know_it_are_asked_for_the_last_logits_alone() -> None:

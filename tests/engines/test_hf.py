@@ -183,26 +183,31 @@ def test_a_template_that_does_not_work_is_named(copy, template):
         _ask(copy, "fox")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "9"}'])
-def test_a_damaged_tokenizer_is_named(copy, content):
-    (copy / "tokenizer.json").write_bytes(content)
-    with pytest.raises(BadFile, match="tokenizer of"):
-        _ask(copy, "fox", prompting="base")
-
-
-def test_truncated_weights_are_named(copy):
-    path = copy / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BadFile, match=r"model\.safetensors"):
+def test_what_is_wrong_is_named_in_order_configuration_headers_tokenizer_model(folder, copy):
+    damages = {"config.json": b'{"model_type": "mystery"}', "model.safetensors": b"no weights", "tokenizer.json": b"{"}
+    for name, content in damages.items():
+        (copy / name).write_bytes(content)
+    for name, named in zip(damages, ("mystery", "safetensors", "tokenizer of"), strict=True):
+        with pytest.raises(InputError, match=named):
+            _ask(copy, "fox")
+        shutil.copyfile(folder / name, copy / name)
+    config = json.loads((copy / "config.json").read_bytes())
+    (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(BadFile, match=r"not those that its config\.json describes"):
         _ask(copy, "fox")
 
 
-def test_weights_that_do_not_fit_the_configuration_are_never_made_up(copy):
-    config = json.loads((copy / "config.json").read_bytes())
-    for changes in ({"num_hidden_layers": 3}, {"intermediate_size": 64}):
-        (copy / "config.json").write_text(json.dumps(config | changes))
-        with pytest.raises(InputError):
-            _ask(copy, "fox")
+def test_the_tokenizer_works_as_opencompass_had_it_whatever_its_files_say(copy):
+    config = json.loads((copy / "tokenizer_config.json").read_bytes())
+    config |= {"padding_side": "right", "truncation_side": "right"}
+    for said, meant in ((None, True), (False, False), (True, True)):
+        said = {} if said is None else {"clean_up_tokenization_spaces": said}
+        config.pop("clean_up_tokenization_spaces", None)
+        (copy / "tokenizer_config.json").write_text(json.dumps(config | said))
+        with HF().open(Checkpoint(copy), "base") as session:
+            tokenizer = session.tokenizer
+        assert (tokenizer.padding_side, tokenizer.truncation_side) == ("left", "left")
+        assert tokenizer.decode(tokenizer("fox .")["input_ids"]) == ("fox." if meant else "fox .")
 
 
 def test_settings_that_make_no_sense_are_refused():

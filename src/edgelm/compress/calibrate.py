@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from edgelm.checkpoint import Checkpoint, Source
 from edgelm.compress.base import Tokens
 from edgelm.compress.texts import Document, TextSource
 from edgelm.errors import BadFile, BadOption
 from edgelm.files import canonical_json, sha256_bytes
+from edgelm.stock import load_tokenizer
 
 _SHORTEST = 8  # tokens; a shorter piece says little and its first token is left out anyway
 _HELD_OUT = 8  # one held-out token for so many calibration tokens
@@ -75,7 +76,7 @@ def _held_out_from(pieces: Sequence[Tokens], least: int) -> int:
 
 
 def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: int) -> Iterator[tuple[str, Tokens]]:
-    tokenizer = _tokenizer(base)
+    tokenizer = load_tokenizer(base)
     queues = {number: _shuffled(text.documents, f"{seed}/{number}") for number, text in enumerate(texts)}
     given: Counter[int] = Counter()  # tokens by text
     while queues:
@@ -94,14 +95,6 @@ def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: 
 
 def _shuffled(documents: Sequence[Document], seed: str) -> Iterator[Document]:
     return iter(random.Random(seed).sample(documents, len(documents)))
-
-
-def _tokenizer(base: Checkpoint) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(base.path, local_files_only=True)
-    except Exception as error:  # whatever a damaged tokenizer makes the library stumble over
-        why = str(error).partition("\n")[0]
-        raise BadFile(f"{base.path} has no tokenizer that can be loaded", why=why, mend="add its files") from error
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, document: Document, base: Checkpoint) -> list[int]:

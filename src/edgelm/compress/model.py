@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, logging
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Config, FeedForward, Tokens
 from edgelm.compress.config import keep_layers
-from edgelm.errors import BadFile
+from edgelm.stock import load_model
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Decoder:
     """The opened model and the configuration that describes it at any moment."""
 
     def __init__(self, network: Any, config: Config) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.requires_grad_(False)
         self.config = config
 
     @classmethod
@@ -57,15 +55,9 @@ class Decoder:
         """Load a checkpoint with the stock class, to compute in `dtype`.
 
         Raises:
-            BadFile: transformers cannot load it.
+            InputError: see `load_model`.
         """
-        try:
-            with _no_bars():
-                network = AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=dtype, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            why = str(error).partition("\n")[0]
-            raise BadFile(f"{checkpoint.path} cannot be loaded", why=why, mend="save it again") from error
-        return cls(network, checkpoint.config)
+        return cls(load_model(checkpoint, dtype), checkpoint.config)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -172,15 +164,3 @@ def _inputs(module: nn.Module) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         hook.remove()
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep transformers from drawing its own progress bars into ours."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -25,6 +25,7 @@ from edgelm.devices.rates import copy_rate, matrix_rate
 from edgelm.devices.timing import Repeat, speed_of
 from edgelm.errors import InputError
 from edgelm.report import Speed, Workload
+from edgelm.stock import is_out_of_memory, load_model, require_known
 
 
 def measure_here(
@@ -34,6 +35,7 @@ def measure_here(
     if threads:
         torch.set_num_threads(threads)
     others = meters.device_in_use()
+    require_known(checkpoint)
     settled = loading.plan(checkpoint, device, dtype)
     on_gpu = settled.device.type == "cuda"
     shape = checkpoint.shape
@@ -50,7 +52,7 @@ def measure_here(
 
     with meters.PssSampler() as pss:
         stages.next()
-        model = loading.load(checkpoint, settled)
+        model = load_model(checkpoint, getattr(torch, settled.dtype), settled.device)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         stages.next()
@@ -112,18 +114,11 @@ class _Stages:
         self.done += 1
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory ran out: Python's, CUDA's, or the CPU allocator's plain RuntimeError."""
-    plain = isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
-    return plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
-
-
 def main() -> None:
     """Do the job on stdin. Whatever libraries print goes to stderr, so that stdout holds our lines alone."""
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     job = json.load(sys.stdin)
     workload = Workload.model_validate(job.pop("workload"))
     checkpoint = Checkpoint(job.pop("checkpoint"))

@@ -1,4 +1,4 @@
-"""A checkpoint as a stock transformers model on this machine: where it runs, in which dtype, with which tokenizer."""
+"""A checkpoint on this machine: where it will run and in which dtype, its way to ids, its code without its weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.devices.host import computes_natively
 from edgelm.errors import BadOption, Unsupported
 from edgelm.headers import DTYPE_BYTES
+from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals
 
 _STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -60,16 +61,9 @@ def tokenizer_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
     """The checkpoint's own way from text to ids, its leading special tokens included.
 
     Raises:
-        Unsupported: there is no tokenizer that transformers can load.
+        BadFile, Unsupported: see `load_tokenizer`.
     """
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise Unsupported(
-            f"{checkpoint.path} has no tokenizer that can be loaded",
-            why=_one_line(error),
-            mend="save the tokenizer beside the weights (tokenizer.json and tokenizer_config.json)",
-        ) from error
+    tokenizer = load_tokenizer(checkpoint)
     return lambda text: list(tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
@@ -77,56 +71,13 @@ def import_architecture(checkpoint: Checkpoint) -> None:
     """Import the model's code without making a weight, so that the process has its full size before the model's.
 
     Raises:
-        Unsupported: transformers knows no such causal model.
+        BadFile, Unsupported: see `refusals`.
     """
-    try:
-        config = transformers.AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
-        with torch.device("meta"):
-            transformers.AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unloadable(checkpoint, error) from error
-
-
-def load(checkpoint: Checkpoint, settled: Plan) -> Any:
-    """The model, ready to answer.
-
-    Raises:
-        Unsupported: transformers cannot load it, or tensors are missing or of another shape than configured.
-    """
-    try:
-        model, found = transformers.AutoModelForCausalLM.from_pretrained(
-            checkpoint.path,
-            dtype=getattr(torch, settled.dtype),
-            device_map=settled.device,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below, with those that are missing
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unloadable(checkpoint, error) from error
-    absent, misshapen = sorted(found["missing_keys"]), sorted(name for name, *_ in found["mismatched_keys"])
-    if absent or misshapen:
-        raise Unsupported(
-            f"the weights of {checkpoint.path} are not those that its config.json describes",
-            why=f"{len(absent)} tensors missing, {len(misshapen)} of another shape; first {(absent + misshapen)[0]}",
-            mend="restore the config.json that was saved with these weights",
-        )
-    return model.eval()
+    with refusals(checkpoint, "model"), torch.device("meta"):
+        config = transformers.AutoConfig.from_pretrained(checkpoint.path, **FROM_FOLDER)
+        transformers.AutoModelForCausalLM.from_config(config)
 
 
 def last_logits_only(model: Any) -> dict[str, int]:
     """The argument that makes a model compute the logits of its last position alone, where it knows one."""
     return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-
-
-def _unloadable(checkpoint: Checkpoint, error: Exception) -> Unsupported:
-    return Unsupported(
-        f"{checkpoint.path} cannot be loaded as a stock transformers model",
-        why=_one_line(error),
-        mend="save it with save_pretrained as a class that transformers has",
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

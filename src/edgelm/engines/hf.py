@@ -15,6 +15,7 @@ from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
 from edgelm.errors import BadFile, BadOption, Unsupported
+from edgelm.stock import load_model, load_tokenizer, require_known
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class HFSession:
             raise BadOption(f"{checkpoint.path} has no chat template", mend="use --prompting base")
         self.prompting, self.batch, self.device = prompting, batch, device
         self.name = checkpoint.path
-        require_known(checkpoint)
-        self.tokenizer = load_tokenizer(checkpoint)
-        self.model = load_model(checkpoint, dtype).to(device).eval()
+        require_known(checkpoint)  # the configuration is named before the tokenizer, if both are wrong
+        self.tokenizer = _as_opencompass(load_tokenizer(checkpoint), checkpoint)
+        self.model = load_model(checkpoint, dtype, device)
         self.model.generation_config.do_sample = False
         self.context = _context(checkpoint)
         self._ends = self._end_tokens()
@@ -160,57 +161,9 @@ class HFSession:
         return results
 
 
-def require_known(checkpoint: Checkpoint) -> None:
-    """Refuse a configuration that is damaged or of a class that transformers does not have.
-
-    Raises:
-        BadFile: `config.json` is damaged, or a dimension in it is impossible.
-        Unsupported: transformers knows no such model.
-    """
-    _ = checkpoint.config
-    with contextlib.suppress(Unsupported):  # a class not described here may still be one that transformers has
-        _ = checkpoint.shape
-    if checkpoint.config.get("model_type") not in transformers.CONFIG_MAPPING:
-        raise Unsupported(
-            f"transformers {transformers.__version__} has no model_type '{checkpoint.config.get('model_type')}'",
-            mend="correct model_type in config.json, or install a newer transformers",
-        )
-
-
-def load_model(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """The checkpoint's model, every weight of it from the files.
-
-    Raises:
-        BadFile: a file is damaged, or weights are missing or do not fit the configuration.
-    """
-    _ = checkpoint.tensors  # damaged files are named before anything is loaded
-    mend = "edgelm show names what does not fit"
-    try:
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
-            checkpoint.path, dtype=dtype, output_loading_info=True
-        )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        why = _first_line(error)
-        raise BadFile(f"{checkpoint.path} cannot be loaded by transformers", why=why, mend=mend) from None
-    unmet = sorted(info["missing_keys"])  # transformers would leave them random
-    if unmet:
-        raise BadFile(f"{checkpoint.path} lacks weights that its config.json asks for", why=f"{unmet[0]} …", mend=mend)
-    return model
-
-
-def load_tokenizer(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's tokenizer, padding and truncating on the left.
-
-    Raises:
-        BadFile: it does not load from the folder alone.
-    """
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            checkpoint.path, padding_side="left", truncation_side="left", local_files_only=True
-        )
-    except Exception as error:  # the libraries below raise whatever the damaged file makes them raise
-        raise BadFile(f"the tokenizer of {checkpoint.path} does not load", why=_first_line(error),
-                      mend="copy tokenizer.json and tokenizer_config.json from the base") from None  # fmt: skip
+def _as_opencompass(tokenizer: Any, checkpoint: Checkpoint) -> Any:
+    """The tokenizer, padding and truncating on the left, and cleaning up as it did when the protocol was run."""
+    tokenizer.padding_side = tokenizer.truncation_side = "left"
     # The protocol was run with transformers 4.44, which takes the blank before punctuation away unless told not to.
     tokenizer.clean_up_tokenization_spaces = checkpoint.tokenizer_config.get("clean_up_tokenization_spaces", True)
     tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True

@@ -1,0 +1,131 @@
+"""The stock transformers model and tokenizer of a checkpoint: from its folder alone, whole, without code from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.errors import BadFile, Unsupported
+
+FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}  # for every `from_pretrained`
+_MENDS = {
+    "model": "edgelm show names what does not fit; restore config.json, or save the model again",
+    "tokenizer": "copy tokenizer.json and tokenizer_config.json from the base",
+}
+
+
+def require_known(checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint that cannot be a stock model, by its configuration first, then by its weights' headers.
+
+    Raises:
+        BadFile: `config.json` or a weight file is damaged, or a dimension is impossible.
+        MissingInput: there are no safetensors files.
+        Unsupported: transformers has no causal language model of this class.
+    """
+    model_type = checkpoint.config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise Unsupported(
+            f"transformers {transformers.__version__} has no language model of model_type '{model_type}'",
+            mend="correct model_type in config.json, or install a newer transformers",
+        )
+    with contextlib.suppress(Unsupported):  # transformers has more classes than are described here
+        _ = checkpoint.shape
+    _ = checkpoint.tensors
+
+
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str | torch.device = "cpu") -> Any:
+    """The model, ready to answer, every weight of it from the files.
+
+    Raises:
+        BadFile, MissingInput, Unsupported: see `require_known` and `refusals`.
+        BadFile: tensors are missing or of another shape than configured.
+    """
+    require_known(checkpoint)
+    with refusals(checkpoint, "model"), _no_bars():
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            checkpoint.path, dtype=dtype, device_map=torch.device(device), use_safetensors=True,
+            output_loading_info=True, ignore_mismatched_sizes=True,  # reported below, with those that are missing
+            **FROM_FOLDER,
+        )  # fmt: skip
+    _require_whole(checkpoint, found)
+    return model.eval()
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The tokenizer, with the settings of its files.
+
+    Raises:
+        BadFile: it is damaged or not there.
+        Unsupported: it needs a package that is not installed.
+    """
+    with refusals(checkpoint, "tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **FROM_FOLDER)
+    if len(tokenizer) == len(tokenizer.get_added_vocab()):  # what transformers makes of some classes without files
+        raise BadFile(
+            f"the tokenizer of {checkpoint.path} does not load", why="it has no vocabulary", mend=_MENDS["tokenizer"]
+        )
+    return tokenizer
+
+
+@contextlib.contextmanager
+def refusals(checkpoint: Checkpoint, part: Literal["model", "tokenizer"]) -> Iterator[None]:
+    """Turn whatever transformers raises over the checkpoint's files in this block into an error that names them.
+
+    Raises:
+        Unsupported: a package that the files ask for is not installed.
+        BadFile: for every other reason, except that memory ran out, which stays what it was.
+    """
+    what = f"the {part} of {checkpoint.path} does not load"
+    try:
+        yield
+    except ImportError as error:
+        raise Unsupported(what, why=_one_line(error), mend="install what it asks for, or give a plain model") from error
+    except Exception as error:  # the libraries below raise whatever the damaged file makes them raise
+        if is_out_of_memory(error):
+            raise
+        raise BadFile(what, why=_one_line(error), mend=_MENDS[part]) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory ran out: Python's, CUDA's, or the CPU allocator's plain RuntimeError."""
+    plain = isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+    return plain or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def _require_whole(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
+    """Refuse a model with tensors that transformers had to make up."""
+    absent, misshapen = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
+    if not absent and not misshapen:
+        return
+    if absent:
+        first = f"{absent[0]} is not stored"
+    else:
+        name, stored, configured = misshapen[0]
+        first = f"{name} is {tuple(stored)}, config.json makes it {tuple(configured)}"
+    raise BadFile(
+        f"the weights of {checkpoint.path} are not those that its config.json describes",
+        why=f"{first} ({len(absent)} tensors missing, {len(misshapen)} of another shape)",
+        mend="restore the config.json that was saved with these weights",
+    )
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing its own progress bars into ours."""
+    shown = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.logging.enable_progress_bar()
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
