@@ -47,10 +47,19 @@ def test_the_folder_comes_from_the_environment_and_before_the_cache(tmp_path, mo
     assert DataFolder(offline=True).path(NAME) == tmp_path / "mine" / NAME
 
 
+def test_what_is_here_is_in_the_folder_itself(tmp_path):
+    _put(tmp_path / "cache" / "data")
+    assert DataFolder(offline=True).here(NAME) is None
+    packed = DataFolder(_put(tmp_path / "packed", gzip.compress(CONTENT), f"{NAME}.gz"))
+    assert packed.here(NAME) == tmp_path / "packed" / f"{NAME}.gz"
+    assert NAME in packed.names and "c4/own.jsonl" not in packed.names
+
+
 @pytest.mark.parametrize(("content", "name", "match"), [
     (b"", NAME, "is empty"), (CONTENT + b" ", NAME, "not the pinned edition"),
-    (b"\x1f\x8bxx", f"{NAME}.gz", "no sound gzip"), (gzip.compress(CONTENT)[:-9], f"{NAME}.gz", "no sound gzip"),
-    (gzip.compress(b""), f"{NAME}.gz", "is empty"),
+    (b"\x1f\x8bxx", f"{NAME}.gz", "no sound gzip"),
+    (gzip.compress(CONTENT, mtime=0)[:-9], f"{NAME}.gz", "no sound gzip"),
+    (gzip.compress(b"", mtime=0), f"{NAME}.gz", "is empty"),
 ])  # fmt: skip
 def test_a_file_that_is_not_the_pinned_one_is_named_with_a_mend_that_works(tmp_path, content, name, match):
     _put(tmp_path / "mine", content, name)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edgelm.data.fetch import fetch, place_by_hand
-from edgelm.data.sources import source
+from edgelm.data.sources import source, sources
 from edgelm.errors import BadFile, MissingInput, Offline
 from edgelm.files import canonical_json, parse_json, read_bytes, read_json, sha256_bytes
 
@@ -75,6 +75,11 @@ class DataFolder:
         """Whether the files are the upstream ones."""
         return self._own is None
 
+    @property
+    def names(self) -> Collection[str]:
+        """The files that it may hold: those of its own suite, else all upstream ones."""
+        return self._own["files"] if self._own else sources()
+
     def sha256(self, name: str) -> str:
         """The digest that a file must have.
 
@@ -88,6 +93,10 @@ class DataFolder:
             raise MissingInput(f"the suite {self.suite} has no {name}", mend=f"see files in {SUITE}")
         return self._own["files"][name]
 
+    def here(self, name: str) -> Path | None:
+        """The file of that name (or its gzipped form) in the folder itself, if it is there."""
+        return _find(self.root, name)
+
     def path(self, name: str) -> Path:
         """The file of that name (or its gzipped form), fetched first if it is nowhere here.
 
@@ -96,10 +105,8 @@ class DataFolder:
             MissingInput: it is not in a suite of its own.
         """
         cache = cache_folder() / "data" if self.upstream else None  # a suite of its own is whole or damaged
-        for folder in filter(None, (self.root, cache)):
-            for path in (folder / name, folder / f"{name}.gz"):
-                if path.is_file():
-                    return path
+        if found := self.here(name) or _find(cache, name):
+            return found
         if self._own is not None:
             raise MissingInput(f"{self.root} lacks {name}", mend="write the suite again: edgelm data miniature")
         wanted = source(name)
@@ -119,12 +126,7 @@ class DataFolder:
         path = self.path(name)
         command = "edgelm data pull" if self.upstream else "edgelm data miniature"
         again = f"remove it and make it anew: {command}"
-        data = read_bytes(path)
-        if path.suffix == ".gz" and not name.endswith(".gz"):
-            try:
-                data = gzip.decompress(data)
-            except (OSError, EOFError, zlib.error) as error:
-                raise BadFile(f"{path} is no sound gzip file", why=str(error), mend=again) from None
+        data = read_bytes(path) if name.endswith(".gz") else unzipped(path, again)
         if not data:
             raise BadFile(f"{path} is empty", mend=again)
         found = sha256_bytes(data)
@@ -152,6 +154,28 @@ class DataFolder:
     def digest(self, names: list[str]) -> str:
         """The identity of some files together."""
         return sha256_bytes(canonical_json({name: self.sha256(name) for name in names}))
+
+
+def unzipped(path: Path, mend: str) -> bytes:
+    """The bytes of a file, uncompressed if it is called .gz; `mend` is for one that is damaged.
+
+    Raises:
+        MissingInput: there is no such file.
+        BadFile: it cannot be read, or is no sound gzip file.
+    """
+    data = read_bytes(path)
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadFile(f"{path} is no sound gzip file", why=str(error), mend=mend) from None
+
+
+def _find(folder: Path | None, name: str) -> Path | None:
+    """The file of that name below a folder, or else its gzipped form."""
+    paths = (folder / name, folder / f"{name}.gz") if folder else ()
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _are_digests(files: object) -> bool:
