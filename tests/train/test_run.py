@@ -8,11 +8,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgelm.checkpoint import Checkpoint
+from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write
-from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
+from edgelm.errors import BadOption, MissingInput, UnknownName, Unsupported
 from edgelm.plugins import parse
 from edgelm.shapes import shape_of
-from edgelm.train.base import SHAPES, Example
+from edgelm.train.base import SHAPES, TUNINGS, Example, Tuning
 from edgelm.train.batches import IGNORED, draw_batches, micro_batches
 from edgelm.train.corpus import Corpus
 from edgelm.train.export import export
@@ -51,7 +52,7 @@ def test_the_checkpoint_loads_with_plain_transformers(trained: Checkpoint) -> No
     assert trained.shape == shape_of(model.config.to_dict())
     for old, new in (("torch_dtype", "dtype"), ("rope_theta", "rope_parameters"), ("head_dim", "head_dim")):
         assert old in trained.config and new in trained.config
-    assert model.config.rope_parameters["rope_theta"] == trained.config["rope_theta"] == SHORT.theta
+    assert model.config.rope_parameters["rope_theta"] == trained.config["rope_theta"] == SHORT.tuning.theta
     assert torch.isfinite(model(torch.tensor([[5, 6, 7]])).logits).all()
 
 
@@ -70,7 +71,9 @@ def test_the_card_tells_the_whole_story(trained: Checkpoint) -> None:
     assert (card.derivation, card.prompting, card.licence) == ("from-scratch", "chat", "Apache-2.0")
     assert [type(parse("train", spec)) for spec in card.recipe] == [Tokenizer, Corpus, Pretrain]
     assert [parse("train", spec) for spec in card.recipe] == STEPS
-    assert {source.name for source in card.data} == {"alpaca/miniature.json", "c4/miniature.jsonl"}
+    assert [source.name for source in card.data] == ["miniature", "miniature"]
+    assert len({source.sha256 for source in card.data}) == 2
+    assert sum(source.tokens for source in card.data) == card.steps[1]["tokens"]
     assert all(source.tokens > 0 and len(source.sha256) == 64 for source in card.data)
 
 
@@ -106,13 +109,7 @@ def test_a_weight_beyond_fp16_is_refused(trained: Checkpoint, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "error", "said"),
     [
-        ("alpaca/a.json", b"", MissingInput, "no rows"),
-        ("alpaca/a.json", b'[{"instruction": "a", "output": "b"}]', MissingInput, "row 1 of alpaca/a.json .* 'input'"),
-        ("alpaca/a.json", b'[{"instruction": "\xff"}]', BadFile, "not UTF-8"),
-        ("alpaca/a.json", b'{"instruction": "a"}', BadFile, "no Alpaca file"),
-        ("c4/a.jsonl", b'{"text": "a"}\n{"url": "b"}', MissingInput, "line 2 of c4/a.jsonl .* 'text'"),
-        ("c4/a.jsonl", b'{"text": 3}', BadFile, "'text' is no text"),
-        ("c4/a.jsonl.gz", b'{"text": "a"}', BadFile, "gzip"),
+        ("alpaca/a.json", b'[{"instruction": "a", "input": "b"}]', MissingInput, "row 1 of .*a.json has no 'output'"),
         ("c4/a.jsonl", b'{"text": "a few words only"}', BadOption, "too few for 512 tokens"),
         ("other/a.jsonl", b'{"text": "a"}', MissingInput, "no training data"),
     ],
@@ -125,6 +122,31 @@ def test_bad_data_is_named(name: str, content: bytes, error: type[Exception], sa
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
 
 
+def test_rows_without_an_answer_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "alpaca").mkdir()
+    rows = [{"instruction": f"{n}?", "input": "", "output": "n" * (n % 2)} for n in range(6)]
+    (tmp_path / "alpaca/mine.json").write_text(json.dumps(rows))
+    (text,) = Corpus().read(DataFolder(tmp_path))
+    assert [document.question for document in text.documents] == ["1?", "3?", "5?"]
+
+
+def test_a_model_is_as_free_as_its_texts(tmp_path: Path) -> None:
+    words = " ".join(f"{n} of {n * n}, {n:x};" for n in range(3000))
+    rows = {"alpaca/a.json": {"instruction": "Count.", "output": words[:50]}, "c4/a.jsonl": {"text": words},
+            "own/a.jsonl": {"text": words}}  # fmt: skip
+    for name, row in rows.items():
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text(json.dumps(row))
+    steps = [Tokenizer(vocab=320), Pretrain(shape="tiny", steps=1, batch=64)]
+    for files, licence, names in (
+        ((), "CC-BY-NC-4.0", ["c4", "alpaca"]), (("c4/a.jsonl",), "Apache-2.0", ["c4"]),
+        (("own/a.jsonl",), "", ["a.jsonl"]),
+    ):  # fmt: skip
+        corpus = Corpus(files=files, longest=256)
+        card = train([*steps, corpus], tmp_path / "data", tmp_path / f"model-{licence}").card
+        assert (card.licence, [source.name for source in card.data]) == (licence, names)
+
+
 def test_settings_that_cannot_be_are_named(data: Path, tmp_path: Path) -> None:
     for spec, error, said in (
         ("tokenizer:vocab=256", BadOption, "vocabulary of 256"), ("tokenizer:vocab=1000", BadOption, "multiples of 64"),
@@ -134,7 +156,7 @@ def test_settings_that_cannot_be_are_named(data: Path, tmp_path: Path) -> None:
             parse("train", spec)
     with pytest.raises(BadOption, match="comes 2 times"):
         train([SHORT, SHORT], data, tmp_path / "model")
-    with pytest.raises(BadOption, match="holds 256"):
+    with pytest.raises(BadOption, match=r"holds 256\n(?s:.*)corpus:longest=256, or a pretrain:shape="):
         train([Tokenizer(vocab=512), Corpus(longest=512), SHORT], data, tmp_path / "model")
 
 
@@ -145,6 +167,14 @@ def test_named_shapes_have_the_published_sizes() -> None:
     }  # fmt: skip
     assert {name: SHAPES[name].parameters for name in published} == published
     assert 1_000_000 <= SHAPES["mini"].parameters <= 3_000_000
+
+
+def test_a_shape_has_its_own_tuning_and_what_is_given_comes_first() -> None:
+    assert set(TUNINGS) == set(SHAPES)
+    assert Pretrain().tuning == Tuning(muon=5e-3, adamw=5e-3, init=0.05, theta=10.0)
+    assert Pretrain(shape="5M").tuning == Tuning(muon=2e-3, adamw=3e-3, init=0.02, theta=10_000.0)
+    given = parse("train", "pretrain:shape=5M,muon=1e-3,theta=0.5")
+    assert given.tuning == Tuning(muon=1e-3, adamw=3e-3, init=0.02, theta=0.5)
 
 
 def test_an_epoch_holds_every_example_once() -> None:

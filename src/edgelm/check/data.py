@@ -8,10 +8,10 @@ from edgelm.checkpoint import CARD
 
 
 def allowed(model: Model) -> Findings:
-    """DAT-01: every source is on the list, by its own name or that of the set that it is a file of."""
-    for source in model.card.data:
-        if source.name.partition("/")[0].casefold() not in model.rules.training_data:
-            what = f"'{source.name}' is none of {some(model.rules.training_data)}"
+    """DAT-01: every source is on the list."""
+    for name in dict.fromkeys(source.name for source in model.card.data):
+        if name.casefold() not in model.rules.training_data:
+            what = f"'{name}' is none of {some(model.rules.training_data)}"
             yield finding("DAT-01", model.at(CARD), what)
 
 

@@ -1,4 +1,4 @@
-"""What a training step is, what the steps hand on to each other, and the named shapes."""
+"""What a training step is, what the steps hand on to each other, and the named shapes with what suits them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgelm.checkpoint import Source
+from edgelm.data.texts import TextSource
 from edgelm.shapes import Shape
-from edgelm.train.sources import Document
 
 Progress = Callable[[str, int, int], object]  # what is being done, how much is done, of how much
 
@@ -31,11 +31,11 @@ class Work:
     """What the steps of one run read and leave for the next."""
 
     folder: Path  # the checkpoint in the making
-    documents: list[Document]
+    texts: list[TextSource]
     progress: Progress
     tokenizer: Any = None  # a transformers tokenizer
     examples: list[Example] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)  # for the card
+    sources: list[Source] = field(default_factory=list)  # what the examples came from, for the card
 
 
 class Step(Protocol):
@@ -68,3 +68,18 @@ SHAPES: dict[str, Shape] = {
     "350M-wide": _llama(20, 1152, 3072, 9, 3, 128, 32768, 2048),
     "1B": _llama(24, 1920, 5120, 15, 5, 128, 32768, 2048),
 }
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What training a shape takes where its step says nothing else."""
+
+    muon: float = 2e-3  # peak learning rate of the matrices inside layers
+    adamw: float = 3e-3  # of the embedding and the norms
+    init: float = 0.02  # standard deviation of fresh weights
+    theta: float = 10_000.0  # base of the rotary positions
+
+
+# Tuned on the miniature suite: in its short texts a small rotary base finds near tokens sooner.
+_MINIATURE = Tuning(muon=5e-3, adamw=5e-3, init=0.05, theta=10.0)
+TUNINGS: dict[str, Tuning] = {name: Tuning() for name in SHAPES} | {"tiny": _MINIATURE, "mini": _MINIATURE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from edgelm.errors import BadOption, MissingInput, UnknownName
 from edgelm.files import canonical_json, disk_errors
 from edgelm.shapes import Shape
-from edgelm.train.base import SHAPES, Example, Work
+from edgelm.train.base import SHAPES, TUNINGS, Example, Tuning, Work
 from edgelm.train.batches import IGNORED, draw_batches, micro_batches
 from edgelm.train.export import export, llama_config
 
@@ -25,20 +25,23 @@ RECENT = 20  # steps over which the card's loss is a mean
 
 @dataclass(frozen=True)
 class Pretrain:
-    """`batch` is tokens of an optimiser step, `micro` of one pass through the model; rates are peaks."""
+    """`batch` is tokens of an optimiser step, `micro` of one pass through the model; rates are peaks.
+
+    `muon`, `adamw`, `init` and `theta` are, unless given, those that suit the shape (`TUNINGS` in `train/base.py`).
+    """
 
     shape: str = "mini"
     steps: int = 900
     batch: int = 1024
     micro: int = 1024
-    muon: float = 5e-3  # learning rate of the matrices inside layers
-    adamw: float = 5e-3  # of the embedding and the norms
+    muon: float | None = None  # learning rate of the matrices inside layers
+    adamw: float | None = None  # of the embedding and the norms
     warmup: float = 0.04  # share of the steps
     decay: float = 0.4
     wd: float = 0.1  # decay of the matrices' weights
     clip: float = 1.0  # largest norm of a gradient
-    init: float = 0.05  # standard deviation of fresh weights
-    theta: float = 10.0  # base of the rotary positions: a small one finds near tokens sooner, in short contexts
+    init: float | None = None  # standard deviation of fresh weights
+    theta: float | None = None  # base of the rotary positions
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -47,6 +50,12 @@ class Pretrain:
         for option in ("steps", "batch", "micro"):
             if getattr(self, option) < 1:
                 raise BadOption(f"{option}={getattr(self, option)} is not possible", mend=f"{option}=1 or more")
+
+    @property
+    def tuning(self) -> Tuning:
+        """What suits the shape, with what is given in its place."""
+        options = {field.name: getattr(self, field.name) for field in fields(Tuning)}
+        return replace(TUNINGS[self.shape], **{name: value for name, value in options.items() if value is not None})
 
     def run(self, work: Work) -> dict[str, Any]:
         """Train, write a line of metrics a step, and export the model.
@@ -66,7 +75,7 @@ class Pretrain:
                 log.write(canonical_json(metrics) + b"\n")
                 log.flush()
                 work.progress("pretrain", metrics["step"], self.steps)
-        export(model, shape, self.theta, work.tokenizer, work.folder)
+        export(model, shape, self.tuning.theta, work.tokenizer, work.folder)
         recent = losses[-RECENT:]
         return {"step": "pretrain", "parameters": shape.parameters, "loss": round(sum(recent) / len(recent), 4)}
 
@@ -76,7 +85,8 @@ class Pretrain:
         return min(1.0, (step + 1) / up, (self.steps - step) / down)
 
     def _fresh_model(self, shape: Shape, tokenizer: Any) -> LlamaForCausalLM:
-        config = LlamaConfig(**llama_config(shape, self.theta, tokenizer, "float32"), initializer_range=self.init)
+        tuning = self.tuning
+        config = LlamaConfig(**llama_config(shape, tuning.theta, tokenizer, "float32"), initializer_range=tuning.init)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(self.seed)
             model = LlamaForCausalLM(config)
@@ -103,7 +113,7 @@ class Pretrain:
                     group["lr"] = rate * scale
                 optimizer.step()
                 optimizer.zero_grad()
-            yield {"step": step + 1, "tokens": tokens, "loss": loss, "lr": self.muon * scale, "grad_norm": norm}
+            yield {"step": step + 1, "tokens": tokens, "loss": loss, "lr": self.tuning.muon * scale, "grad_norm": norm}
 
     def _optimizers(self, model: LlamaForCausalLM) -> list[tuple[Optimizer, float]]:
         inside = {name: parameter for name, parameter in model.model.layers.named_parameters() if parameter.ndim == 2}
@@ -111,8 +121,8 @@ class Pretrain:
         known = {id(parameter) for parameter in matrices}
         rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
         return [
-            (torch.optim.Muon(matrices, weight_decay=self.wd, adjust_lr_fn="match_rms_adamw"), self.muon),
-            (torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0), self.adamw),
+            (torch.optim.Muon(matrices, weight_decay=self.wd, adjust_lr_fn="match_rms_adamw"), self.tuning.muon),
+            (torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0), self.tuning.adamw),
         ]
 
     def _backward(self, model: LlamaForCausalLM, batch: Sequence[Example]) -> float:
@@ -135,4 +145,4 @@ def _require_fitting(examples: Sequence[Example], shape: Shape) -> None:
     longest = max(len(example.ids) for example in examples)
     if longest > shape.context:
         raise BadOption(f"a sequence has {longest} tokens, the shape holds {shape.context}",
-                        mend=f"corpus:longest={shape.context}")  # fmt: skip
+                        mend=f"corpus:longest={shape.context}, or a pretrain:shape= with a longer context")  # fmt: skip

@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import edgelm
 from edgelm.checkpoint import Card, Checkpoint
+from edgelm.data.folder import DataFolder
+from edgelm.data.texts import NON_COMMERCIAL, OPEN, TextSource
 from edgelm.errors import BadOption
 from edgelm.files import new_folder
 from edgelm.plugins import spec_of
 from edgelm.train.base import Progress, Step, Work, silent
 from edgelm.train.corpus import Corpus
 from edgelm.train.pretrain import Pretrain
-from edgelm.train.sources import NON_COMMERCIAL
 from edgelm.train.tokenizer import Tokenizer
 
 S = TypeVar("S")
@@ -27,20 +28,19 @@ def train(steps: Sequence[Step], data: Path, out: Path, progress: Progress = sil
 
     Args:
         steps: at most one of each kind, in any order; those left out run with their defaults.
-        data: the folder with `alpaca/` and `c4/`.
+        data: the data folder, with `alpaca/` and `c4/`.
         out: the folder to make.
         progress: told what is being done, how much is done, and of how much.
 
     Raises:
         BadOption: `out` is taken, a step comes twice, or settings do not go together.
-        MissingInput: there is no training data, or it lacks rows or columns.
-        BadFile: a data file is not in its format.
+        MissingInput: there is no training data, or it lacks rows or fields.
+        BadFile: a data file is damaged or not in its format.
     """
     corpus = _one(steps, Corpus)
     recipe: list[Step] = [_one(steps, Tokenizer), corpus, _one(steps, Pretrain)]
     with new_folder(out) as partial:
-        documents, sources = corpus.read(data)
-        work = Work(partial, documents, progress, sources=sources)
+        work = Work(partial, corpus.read(DataFolder(data)), progress)
         done = [step.run(work) for step in recipe]
         card = Card(
             derivation="from-scratch",
@@ -48,11 +48,19 @@ def train(steps: Sequence[Step], data: Path, out: Path, progress: Progress = sil
             steps=done,
             data=work.sources,
             prompting="chat",
-            licence=next((source.licence for source in sources if source.licence == NON_COMMERCIAL), "Apache-2.0"),
+            licence=_licence(work.texts),
             made_by=f"edgelm {edgelm.__version__}",
         )
         Checkpoint(partial).write_card(card)
     return Checkpoint(out)
+
+
+def _licence(texts: Sequence[TextSource]) -> str:
+    """The licence of a model made from these texts: not free for all uses if one is not, unknown if one is unknown."""
+    licences = {text.licence for text in texts}
+    if NON_COMMERCIAL in licences:
+        return NON_COMMERCIAL
+    return "" if "" in licences else OPEN
 
 
 def _one(steps: Sequence[Step], kind: type[S]) -> S:

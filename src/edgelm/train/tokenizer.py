@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from edgelm.chat import ask
 from edgelm.errors import BadOption
 from edgelm.train.base import Work
 
@@ -74,8 +75,8 @@ class Tokenizer:
 
 
 def _texts(work: Work) -> Iterator[str]:
-    for document in work.documents:
-        if document.prompt:
-            yield from (f"{message['role']}\n{message['content']}" for message in document.prompt.messages())
+    for document in (document for text in work.texts for document in text.documents):
+        if document.question is not None:
+            yield from (f"{message['role']}\n{message['content']}" for message in ask(document.question).messages())
             yield "assistant\n"
         yield document.text
