@@ -22,8 +22,8 @@ from edgelm.check.run import check
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import emit_table, note, progress
 from edgelm.cli.score import show_board
+from edgelm.compress.fallback import find_texts
 from edgelm.compress.run import compress
-from edgelm.compress.texts import find_texts
 from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write as write_suite
 from edgelm.deploy.base import deploy

@@ -13,7 +13,7 @@ from torch import Tensor
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Progress
 from edgelm.compress.model import Decoder
-from edgelm.compress.texts import TextSource, from_texts
+from edgelm.data.texts import Document, TextSource
 
 Edit = Callable[[Checkpoint, Callable[[dict[str, Tensor]], None]], Checkpoint]
 
@@ -46,7 +46,8 @@ def decoder(make_checkpoint: Callable[..., Path], family: str) -> Decoder:
 
 @pytest.fixture(scope="session")
 def texts() -> list[TextSource]:
-    return [from_texts("squares", [f"The square of {n} is {n * n}; its cube is {n**3}. Next!" for n in range(60)])]
+    squares = [Document(f"The square of {n} is {n * n}; its cube is {n**3}. Next!") for n in range(60)]
+    return [TextSource("squares", squares, "")]
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from edgelm.compress.config import portable
 from edgelm.compress.depth import Depth
 from edgelm.compress.recipe import plan
 from edgelm.compress.run import compress
-from edgelm.compress.texts import TextSource
 from edgelm.compress.width import Width
+from edgelm.data.texts import TextSource
 from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
 
 SMALL: Any = {"tokens": 600, "sequence": 48}

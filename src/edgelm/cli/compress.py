@@ -10,7 +10,7 @@ import typer
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, progress, size
 from edgelm.compress import recipe
-from edgelm.compress.texts import find_texts
+from edgelm.compress.fallback import find_texts
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.plugins import parse

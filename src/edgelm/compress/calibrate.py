@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from edgelm.checkpoint import Checkpoint, Source
 from edgelm.compress.base import Tokens
-from edgelm.compress.texts import Document, TextSource
+from edgelm.compress.fallback import built_in
+from edgelm.data.texts import Document, TextSource
 from edgelm.errors import BadFile, BadOption
 from edgelm.files import canonical_json, sha256_bytes
 from edgelm.stock import load_tokenizer
@@ -52,10 +53,10 @@ def draw(
         raise BadOption(f"{tokens} tokens in sequences of {sequence} are too few",
                         mend=f"sequences of at least {_SHORTEST}, twice that in all")  # fmt: skip
     sequence = min(sequence, base.shape.context)
-    pieces: list[tuple[str, Tokens]] = []
+    pieces: list[tuple[int, Tokens]] = []
     found, wanted = 0, tokens + max(tokens // _HELD_OUT, 1)
-    for name, piece in _pieces(base, texts, sequence, seed):
-        pieces.append((name, piece))
+    for number, piece in _pieces(base, texts, sequence, seed):
+        pieces.append((number, piece))
         found += len(piece)
         if found >= wanted and len(pieces) > 1:
             break
@@ -75,7 +76,8 @@ def _held_out_from(pieces: Sequence[Tokens], least: int) -> int:
     return cut
 
 
-def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: int) -> Iterator[tuple[str, Tokens]]:
+def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: int) -> Iterator[tuple[int, Tokens]]:
+    """Every piece with the number of its text."""
     tokenizer = load_tokenizer(base)
     queues = {number: _shuffled(text.documents, f"{seed}/{number}") for number, text in enumerate(texts)}
     given: Counter[int] = Counter()  # tokens by text
@@ -90,7 +92,7 @@ def _pieces(base: Checkpoint, texts: Sequence[TextSource], sequence: int, seed: 
         for start in range(0, len(ids), sequence):
             piece = ids[start : start + sequence]
             if len(piece) >= _SHORTEST:
-                yield texts[number].name, piece
+                yield number, piece
 
 
 def _shuffled(documents: Sequence[Document], seed: str) -> Iterator[Document]:
@@ -99,17 +101,17 @@ def _shuffled(documents: Sequence[Document], seed: str) -> Iterator[Document]:
 
 def _encode(tokenizer: PreTrainedTokenizerBase, document: Document, base: Checkpoint) -> list[int]:
     """Ids of plain text with the tokenizer's own start, or of a conversation in the model's own form."""
-    if isinstance(document, str):
-        return tokenizer(document, verbose=False).input_ids
+    if document.question is None:
+        return tokenizer(document.text, verbose=False).input_ids
     if base.prompting == "chat":
-        messages = [{"role": turn.role, "content": turn.text} for turn in document]
+        messages = [{"role": "user", "content": document.question}, {"role": "assistant", "content": document.text}]
         text = tokenizer.apply_chat_template(messages, tokenize=False)
         return tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     form = _PHI if base.shape.family == "phi" else _ALPACA
-    return tokenizer(form.format(*(turn.text for turn in document)), verbose=False).input_ids
+    return tokenizer(form.format(document.question, document.text), verbose=False).input_ids
 
 
-def _require_known_ids(base: Checkpoint, pieces: Sequence[tuple[str, Tokens]]) -> None:
+def _require_known_ids(base: Checkpoint, pieces: Sequence[tuple[int, Tokens]]) -> None:
     largest = max(max(piece) for _, piece in pieces)
     if largest >= base.shape.vocab:
         raise BadFile(
@@ -119,21 +121,22 @@ def _require_known_ids(base: Checkpoint, pieces: Sequence[tuple[str, Tokens]]) -
         )
 
 
-def _calibration(texts: Sequence[TextSource], pieces: Sequence[tuple[str, Tokens]], cut: int, seed: int) -> Calibration:
+def _calibration(texts: Sequence[TextSource], pieces: Sequence[tuple[int, Tokens]], cut: int, seed: int) -> Calibration:
     batches, held_out = [piece for _, piece in pieces[:cut]], [piece for _, piece in pieces[cut:]]
-    seen: Counter[str] = Counter()
-    for name, piece in pieces[:cut]:
-        seen[name] += len(piece)
-    used = {text.name: text for text in texts if seen[text.name]}
+    seen: Counter[int] = Counter()
+    for number, piece in pieces[:cut]:
+        seen[number] += len(piece)
     record = {
         "tokens": sum(map(len, batches)),
         "sequences": len(batches),
         "held_out_tokens": sum(map(len, held_out)),
         "ids_sha256": sha256_bytes(canonical_json([batches, held_out])),
         "seed": seed,
-        "fallback": any(text.fallback for text in texts),
+        "fallback": built_in() in texts,
     }
     sources = [
-        Source(name=name, sha256=text.sha256, tokens=seen[name], licence=text.licence) for name, text in used.items()
+        Source(name=text.name, sha256=text.sha256, tokens=seen[number], licence=text.licence)
+        for number, text in enumerate(texts)
+        if seen[number]
     ]
     return Calibration(batches, held_out, sources, record)

@@ -15,11 +15,12 @@ from edgelm.compress.base import Progress, Step
 from edgelm.compress.calibrate import Calibration, draw
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
+from edgelm.compress.fallback import built_in
 from edgelm.compress.model import Decoder
 from edgelm.compress.quality import Reference
 from edgelm.compress.recipe import Dtype, plan, stored_dtype
-from edgelm.compress.texts import TextSource, built_in
 from edgelm.compress.weights import save_weights
+from edgelm.data.texts import TextSource
 from edgelm.errors import MissingInput, Unsupported
 from edgelm.files import disk_errors, new_folder
 from edgelm.plugins import spec_of
