@@ -63,7 +63,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         BadFile: a dimension is missing or no positive whole number.
     """
     family = config.get("model_type")
-    if family not in _LAYOUTS:
+    if not isinstance(family, str) or family not in _LAYOUTS:
         raise Unsupported(f"model_type '{family}' is not known here", mend=f"known: {', '.join(_LAYOUTS)}")
     if family == "gpt2":
         return _gpt2(config)
