@@ -14,6 +14,11 @@ DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
     "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
 }  # fmt: skip
+TORCH_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}  # of what weights are kept in
+BUFFERS = (
+    ".inv_freq", ".attn.bias", ".masked_bias", ".position_ids", ".attention_mask", ".token_type_ids",
+    ".num_batches_tracked",
+)  # fmt: skip  # suffixes of tensors that old versions stored and nothing needs: they are computed today
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 

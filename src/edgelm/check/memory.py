@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model
-from edgelm.headers import DTYPE_BYTES
+from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
 
 
 def estimate(model: Model) -> dict[str, int]:
     """Bytes by part: the weights as stored, the cache of the whole workload, the logits of its prompt."""
     rules, shape = model.rules, model.shape
-    width = max((DTYPE_BYTES.get(dtype, 4) for dtype in model.checkpoint.dtypes), default=4)
+    width = max((DTYPE_BYTES[dtype] for dtype in model.checkpoint.dtypes if dtype in TORCH_NAMES), default=4)
     return {
         "weights": model.checkpoint.bytes,
         "cache": shape.kv_bytes(rules.prompt_tokens + rules.generated_tokens, width) * rules.batch,

@@ -8,34 +8,36 @@ from collections import defaultdict
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
 from edgelm.checkpoint import read_config
-from edgelm.headers import Tensor
+from edgelm.headers import BUFFERS, TORCH_NAMES, Tensor
 from edgelm.submission import BUNDLE
 
-PACKED = ("I8", "U8", "I4", "U4", "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights
-WHOLE = ("I64", "I32", "I16", "U64", "U32", "U16", "BOOL", "U8", "I8")
-BUFFERS = re.compile(r"(position_ids|attn\.bias|masked_bias|attention_mask|token_type_ids|num_batches_tracked)$")
+WHOLE = ("I", "U", "BOOL")  # beginnings of the integers' names
+PACKED = (*WHOLE, "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights
 BUFFER_SHARE = 100  # buffers take at most one in so many bytes
 QUANTISED_NAMES = {"qweight", "qzeros", "g_idx", "scales", "SCB", "absmax", "weight_packed"}
 MLC_CONFIG = "mlc-chat-config.json"
 UNQUANTISED = ("q0f16", "q0f32")
-CONFIG_DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+CONFIG_DTYPES = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
 
 
 def dtypes(model: Model) -> Findings:
     """DTY-01, DTY-02, DTY-03, DTY-05: how the tensors are stored, one finding a dtype."""
     groups: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
     tensors = model.checkpoint.tensors.values()
-    buffers = [tensor for tensor in tensors if tensor.dtype in WHOLE and BUFFERS.search(tensor.name)]
-    spared = sum(tensor.bytes for tensor in buffers) * BUFFER_SHARE <= model.checkpoint.bytes
+    spared = sum(tensor.bytes for tensor in tensors if _is_buffer(tensor)) * BUFFER_SHARE <= model.checkpoint.bytes
     for tensor in tensors:
         if tensor.dtype not in model.rules.dtypes:
-            code = "DTY-05" if spared and tensor in buffers else _code(tensor.dtype)
+            code = "DTY-05" if spared and _is_buffer(tensor) else _code(tensor.dtype)
             groups[code, tensor.dtype].append(tensor)
     for (code, dtype), found in sorted(groups.items()):
         where = model.package.relative(found[0].file)
         size = sum(tensor.bytes for tensor in found)
         names = some(tensor.name for tensor in found)
         yield finding(code, where, f"{len(found):,} tensors of {dtype} ({size:,} bytes): {names}")
+
+
+def _is_buffer(tensor: Tensor) -> bool:
+    return tensor.dtype.startswith(WHOLE) and tensor.name.endswith(BUFFERS)
 
 
 def _code(dtype: str) -> str:
