@@ -176,22 +176,24 @@ def test_a_chat_template_that_is_no_text_is_named(small):
 # Identity
 
 
-def test_the_digest_changes_with_any_file_but_not_with_the_card(small):
-    (small / "tokenizer").mkdir()
-    (small / "tokenizer" / "vocab.txt").write_text("a")
+def test_the_digest_changes_with_any_part_but_not_with_the_card_or_what_else_lies_there(small):
+    for part in ("tokenizer.json", "vocab.txt", "modeling_own.py", "LICENSE"):
+        (small / part).write_text("a")
     before = Checkpoint(small).digest
-    assert Checkpoint(small).digest == before
     Checkpoint(small).write_card(Card(base="x"))
+    (small / ".cache").mkdir()
+    for other in (".DS_Store", ".cache/x.json", "metrics.jsonl", "training.log"):
+        (small / other).write_text("a")
     assert Checkpoint(small).digest == before
     seen = {before}
-    for path in sorted(small.rglob("*")):
-        if path.is_file() and path.name != CARD:
-            content = path.read_bytes()
-            path.write_bytes(content + b" ")
-            seen.add(Checkpoint(small).digest)
-            path.write_bytes(content)
-    assert len(seen) == 1 + 5
-    (small / "tokenizer" / "vocab.txt").rename(small / "tokenizer" / "vocab2.txt")
+    parts = Checkpoint(small).files
+    for name in parts:
+        content = (small / name).read_bytes()
+        (small / name).write_bytes(content + b" ")
+        seen.add(Checkpoint(small).digest)
+        (small / name).write_bytes(content)
+    assert len(seen) == 1 + len(parts) == 1 + 4 + 4
+    (small / "vocab.txt").rename(small / "vocab2.txt")
     assert Checkpoint(small).digest not in seen
 
 

@@ -131,6 +131,34 @@ def test_a_new_folder_takes_its_name_only_when_all_went_well(tmp_path):
     assert _names(tmp_path) == ["out"] and (tmp_path / "out" / "f").is_file()
 
 
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_makes_is_not(tmp_path):
+    left = tmp_path / ".out.partial-killed"
+    left.mkdir()
+    (left / "weights").write_text("half")
+    with new_folder(tmp_path / "out") as first:
+        assert not left.exists()
+        with new_folder(tmp_path / "out") as second:
+            assert first.exists() and second.exists()
+    assert _names(tmp_path) == ["out"]
+
+
+def test_work_is_kept_when_the_name_is_taken_meanwhile(tmp_path):
+    with pytest.raises(BadOption, match="filled by something else") as refused, new_folder(tmp_path / "out") as partial:
+        (partial / "weights").write_text("whole")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "other").touch()
+    assert str(partial) in refused.value.mend
+    assert (partial / "weights").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["..", "a/..", "link", "file/x"])
+def test_what_cannot_be_a_new_folder_is_refused_before_any_work(tmp_path, name):
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(BadOption), new_folder(tmp_path / name):
+        pytest.fail("the work was begun")
+
+
 def test_a_new_folder_refuses_what_is_there_but_takes_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with new_folder(tmp_path / "empty") as partial:

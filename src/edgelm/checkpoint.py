@@ -23,7 +23,6 @@ from edgelm.files import (
     read_json,
     sha256_bytes,
     sha256_file,
-    tree_files,
     write_json,
 )  # fmt: skip
 from edgelm.headers import Tensor, read_header
@@ -32,6 +31,8 @@ from edgelm.shapes import Shape, shape_of
 CARD = "card.json"
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_PARTS = {".safetensors", ".json", ".model", ".tiktoken", ".txt", ".jinja", ".py"}  # endings of a checkpoint's files
+_LICENCES = {"LICENSE", "NOTICE", "USE_POLICY"}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -192,17 +193,29 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """The checkpoint's identity: sha256 over the names and digests of its files, the card left out."""
+        """The checkpoint's identity: sha256 over the names and digests of its `files`."""
         return self.compute_digest()
 
     def compute_digest(self, progress: Callable[[int], object] | None = None) -> str:
         """Compute `digest`, telling `progress` the bytes read (an 8B checkpoint takes seconds)."""
         return digest_of(self.file_digests(progress))
 
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that make the checkpoint: configuration, weights, tokenizer, own code and licence.
+
+        The card, logs, hidden files and what else lies in the folder do not change what the model answers.
+        """
+        return [
+            path.name
+            for path in sorted(self.path.iterdir())
+            if path.is_file() and path.name != CARD and not path.name.startswith(".")
+            and (path.suffix in _PARTS or path.stem in _LICENCES)
+        ]  # fmt: skip
+
     def file_digests(self, progress: Callable[[int], object] | None = None) -> dict[str, str]:
-        """The sha256 of every file by name, the card left out. Links count as what they point to (the hub's cache)."""
-        names = [name for name in tree_files(self.path, links=True) if name != CARD]
-        return {name: sha256_file(self.path / name, progress) for name in names}
+        """The sha256 of every file in `files` by name. Links count as what they point to (the hub's cache)."""
+        return {name: sha256_file(self.path / name, progress) for name in self.files}
 
     def write_card(self, card: Card) -> None:
         """Write `card.json`."""

@@ -83,6 +83,10 @@ def evaluate(
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
     questions = [_questions(task, data, selection, settings) for task in tasks]
     kept = _ask(checkpoint, engine, prompting, questions, out, progress)
+    if earlier:  # a report never stands beside answers that are not its own, even if this run is killed here
+        labels = {asked.task.label for asked in questions}
+        earlier = earlier.model_copy(update={"tasks": {k: v for k, v in earlier.tasks.items() if k not in labels}})
+        earlier.save(out)
     scores = {}
     for asked in questions:
         answers = [_marked(asked.task, sample, kept[request.key]) for sample, request in asked.rows]
