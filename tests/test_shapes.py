@@ -1,12 +1,15 @@
 """Shapes: exact parameter counts of known models, and the very tensors that transformers builds."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import safe_open
+from transformers import AutoConfig
 
 from edgelm.errors import BadFile, Unsupported
-from edgelm.shapes import shape_of
+from edgelm.shapes import rope_parameters, shape_of
 
 PHI_2 = {
     "model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 32,
@@ -93,3 +96,38 @@ def test_a_missing_dimension_is_named_and_optional_ones_may_be_null():
     shape = shape_of(LLAMA_3_1_8B | {"head_dim": None, "num_key_value_heads": None})
     assert (shape.head_size, shape.kv_heads) == (128, 32)
     assert shape_of(GPT_2 | {"n_inner": None}).ffn == 3072
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "phi"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0}},
+        {"rope_theta": 5e5, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+        {"rope_theta": 5e5, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+         "rope_scaling": {"type": "linear", "factor": 4.0}},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0}, "rope_scaling": {}, "partial_rotary_factor": 0.25},
+        {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}, "partial_rotary_factor": 0.75},
+        {"rope_scaling": {"rope_type": "linear", "factor": 4.0}, "rope_parameters": {"partial_rotary_factor": 0.25}},
+        {"rope_scaling": {"rope_type": "yarn", "type": "linear", "factor": 4.0}},
+    ],
+)  # fmt: skip
+def test_rotary_settings_are_those_that_transformers_reads(
+    tmp_path: Path, family: str, settings: dict[str, Any]
+) -> None:
+    config = {
+        "model_type": family, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "vocab_size": 320, "max_position_embeddings": 256, **settings,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    read = {**AutoConfig.from_pretrained(tmp_path).rope_parameters}
+    read.pop("type", None)  # the old name, which it leaves beside the new one
+    assert rope_parameters(config) == read
+
+
+def test_rotary_settings_that_are_none_are_named() -> None:
+    with pytest.raises(BadFile, match="the rotary settings are 'linear'"):
+        rope_parameters({"rope_scaling": "linear"})
+    with pytest.raises(BadFile, match="rope_theta is 'much'"):
+        rope_parameters({"rope_theta": "much"})

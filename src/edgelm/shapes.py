@@ -87,6 +87,34 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     )
 
 
+def rope_parameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings in the form of transformers 5, from either form, with the precedence that it has.
+
+    A `rope_scaling` that is not empty stands in for all of `rope_parameters`; what that says comes before
+    `rope_theta` and `partial_rotary_factor` beside it (`RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`).
+
+    Raises:
+        BadFile: the settings are no object, or the base is no number.
+    """
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(given, Mapping):
+        raise BadFile(f"config.json: the rotary settings are {given!r}", why="an object is needed",
+                      mend="mend rope_parameters or rope_scaling")  # fmt: skip
+    rope = dict(given)
+    old_type = rope.pop("type", "default")
+    rope.setdefault("rope_type", old_type)
+    rope.setdefault("rope_theta", config.get("rope_theta") or 10_000.0)
+    if not isinstance(rope["rope_theta"], int | float):
+        raise BadFile(f"config.json: rope_theta is {rope['rope_theta']!r}", why="a number is needed",
+                      mend="set rope_theta")  # fmt: skip
+    partial = config.get("partial_rotary_factor", 0.5 if config.get("model_type") == "phi" else None)
+    if partial is not None:
+        rope.setdefault("partial_rotary_factor", partial)
+    if rope["rope_type"] in ("llama3", "yarn", "longrope"):  # they scale from the context before the scaling
+        rope.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
+    return rope
+
+
 def _gpt2(config: Mapping[str, Any]) -> Shape:
     width, heads = _dimension(config, "n_embd"), _dimension(config, "n_head")
     return Shape(

@@ -68,8 +68,12 @@ def test_scaled_positions_in_both_spellings(spelling: str) -> None:
     assert (found["rope.scaling.yarn_beta_fast"], found["rope.scaling.yarn_beta_slow"]) == (16, 1.0)
 
 
-def test_the_newer_spelling_wins() -> None:
-    assert metadata("llama", rope_theta=1.0, rope_parameters={"rope_theta": 2.0})["rope.freq_base"] == 2.0
+def test_of_both_spellings_the_one_that_transformers_reads_is_exported() -> None:
+    new = {"rope_type": "default", "rope_theta": 2.0}
+    assert metadata("llama", rope_theta=1.0, rope_parameters=new)["rope.freq_base"] == 2.0
+    old = {"type": "linear", "factor": 4.0}
+    found = metadata("llama", rope_theta=1.0, rope_parameters=new, rope_scaling=old)
+    assert (found["rope.freq_base"], found["rope.scaling.type"], found["rope.scaling.factor"]) == (1.0, "linear", 4.0)
 
 
 def test_a_head_size_of_its_own_is_kept() -> None:

@@ -95,7 +95,7 @@ def test_llama3_factors_turn_plain_frequencies_into_those_of_transformers() -> N
     expected, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     plain = 500000.0 ** -(np.arange(0, 128, 2) / 128)
     settings = config.to_dict()
-    factors = rope_factors(settings, shape_of(settings), FAMILIES["llama"])
+    factors = rope_factors(settings, shape_of(settings))
     assert factors is not None
     assert_allclose(plain / factors, expected.numpy(), rtol=1e-6)
     assert len(set(factors.round(6))) > 3  # untouched, divided, and in between

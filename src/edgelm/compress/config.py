@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgelm.compress.base import Config
-from edgelm.shapes import shape_of
+from edgelm.shapes import rope_parameters, shape_of
 
 # Ours is a stock class: no remote code, and no trace of where the base lay.
 _LEFT_OUT = ("auto_map", "_name_or_path")
@@ -40,15 +40,3 @@ def portable(config: Config, dtype: str) -> Config:
         "dtype": dtype,
         "torch_dtype": dtype,
     }
-
-
-def rope_parameters(config: Config) -> Config:
-    """The rotary settings in the form of transformers 5, from either form; the old one wins, as it does there."""
-    rope = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
-    old_type = rope.pop("type", "default")
-    rope.setdefault("rope_type", old_type)
-    rope.setdefault("rope_theta", config.get("rope_theta") or 10000.0)
-    partial = config.get("partial_rotary_factor", 0.5 if config["model_type"] == "phi" else None)
-    if partial is not None:
-        rope.setdefault("partial_rotary_factor", partial)
-    return rope

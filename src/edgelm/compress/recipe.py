@@ -9,14 +9,13 @@ from typing import Literal
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Config, Step
 from edgelm.errors import Unsupported
-from edgelm.headers import DTYPE_BYTES
+from edgelm.headers import BUFFERS, DTYPE_BYTES, TORCH_NAMES
 from edgelm.plugins import spec_of
 from edgelm.shapes import Shape, shape_of
 
 Dtype = Literal["float16", "float32", "keep"]
-STORED = {"F16": "float16", "F32": "float32", "BF16": "bfloat16"}  # safetensors' names and torch's
-_BYTES = {torch_name: DTYPE_BYTES[name] for name, torch_name in STORED.items()}
-_BUFFERS = "rotary_emb.inv_freq"  # stored by old versions; computed from the configuration today
+_DENSE = ("F16", "F32", "BF16")  # what can be cut, as safetensors names it
+_BYTES = {TORCH_NAMES[name]: DTYPE_BYTES[name] for name in _DENSE}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
             f"there is no one dtype to keep: {base.path} stores {', '.join(base.dtypes)}",
             mend="name the result's: --dtype float16",
         )
-    return STORED[next(iter(base.dtypes))]
+    return TORCH_NAMES[next(iter(base.dtypes))]
 
 
 def require_dense(base: Checkpoint) -> None:
@@ -88,10 +87,10 @@ def require_dense(base: Checkpoint) -> None:
         raise Unsupported(f"{base.path} is quantised", why="only dense weights can be cut", mend="give the fp16 model")
     if not base.has_weights:
         return
-    foreign = sorted(set(base.dtypes) - set(STORED))
+    foreign = sorted(set(base.dtypes) - set(_DENSE))
     if foreign:
         raise Unsupported(f"{base.path} stores {', '.join(foreign)}", why="only dense weights can be cut",
-                          mend=f"give a model in one of {', '.join(STORED)}")  # fmt: skip
+                          mend=f"give a model in one of {', '.join(_DENSE)}")  # fmt: skip
     _require_stock_tensors(base)
 
 
@@ -99,7 +98,7 @@ def _require_stock_tensors(base: Checkpoint) -> None:
     expected = base.shape.tensors
     spare = {"lm_head.weight"} if base.shape.tied else set()
     stored = {name: tensor.shape for name, tensor in base.tensors.items()
-              if name not in spare and not name.endswith(_BUFFERS)}  # fmt: skip
+              if name not in spare and not name.endswith(BUFFERS)}  # fmt: skip
     for name in [*expected, *stored]:
         if expected.get(name) != stored.get(name):
             raise Unsupported(

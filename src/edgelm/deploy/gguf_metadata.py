@@ -13,7 +13,7 @@ from typing import Any
 import gguf
 
 from edgelm.errors import BadFile, Unsupported
-from edgelm.shapes import Shape
+from edgelm.shapes import Shape, rope_parameters
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Family:
     output_bias: bool = False  # reads a bias on the attention's output
     mlp_bias: bool = False
     activations: tuple[str, ...] = ("silu", "swish")
-    partial_rotary: float = 1.0  # share of a head that is rotated when the configuration says nothing
+    partial_rotary: bool = False  # can rotate a part of each head
 
 
 FAMILIES = {
@@ -37,7 +37,7 @@ FAMILIES = {
     "qwen3": Family(gguf.MODEL_ARCH.QWEN3),
     "phi": Family(
         gguf.MODEL_ARCH.PHI2, square=True, own_head=True, output_bias=True, mlp_bias=True,
-        activations=("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), partial_rotary=0.5,
+        activations=("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), partial_rotary=True,
     ),
 }  # fmt: skip
 
@@ -64,7 +64,7 @@ def family_of(config: Mapping[str, Any], shape: Shape) -> Family:
 def _misfits(family: Family, config: Mapping[str, Any], shape: Shape) -> list[str]:
     activation = config.get("hidden_act", family.activations[0])
     windowed = config.get("use_sliding_window") and config.get("max_window_layers", 0) < shape.layers
-    rope = rope_parameters(config, family)
+    rope = rotation(config)
     kind = rope["rope_type"]
     found = {
         f"heads × head size is {shape.heads * shape.head_size}, and must be the width {shape.width}":
@@ -75,7 +75,7 @@ def _misfits(family: Family, config: Mapping[str, Any], shape: Shape) -> list[st
         "queries and keys are normalised (qk_layernorm)": config.get("qk_layernorm"),
         "layers attend through a sliding window": windowed or "sliding_attention" in (config.get("layer_types") or ()),
         f"positions are scaled by '{kind}'": kind not in _ROPE_NEEDS or (kind == "llama3" and not family.rope_factors),
-        "only a part of each head is rotated": rope["partial_rotary_factor"] != 1 and family.partial_rotary == 1,
+        "only a part of each head is rotated": rope["partial_rotary_factor"] != 1 and not family.partial_rotary,
         "yarn sets its own attention factor": kind == "yarn" and not _OWN_FACTOR.isdisjoint(rope),
     }  # fmt: skip
     return [problem for problem, holds in found.items() if holds]
@@ -90,17 +90,13 @@ _ROPE_NEEDS: dict[str, tuple[str, ...]] = {  # how positions may be scaled, and 
 _OWN_FACTOR = frozenset({"attention_factor", "mscale", "mscale_all_dim"})
 
 
-def rope_parameters(config: Mapping[str, Any], family: Family) -> dict[str, Any]:
-    """The rotary settings from either spelling: `rope_parameters` (transformers 5) or separate keys (before).
+def rotation(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary settings, with every number that the kind of scaling needs, and the share of a head that is rotated.
 
     Raises:
-        BadFile: a number that this kind of scaling needs is missing.
+        BadFile: a number that this kind of scaling needs is missing; see also `rope_parameters`.
     """
-    given = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    given.setdefault("rope_type", given.pop("type", "default"))
-    given.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    given.setdefault("partial_rotary_factor", config.get("partial_rotary_factor", family.partial_rotary))
-    given.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
+    given = {"partial_rotary_factor": 1.0, **rope_parameters(config)}
     for key in _ROPE_NEEDS.get(given["rope_type"], ()):
         if not isinstance(given.get(key), int | float):
             raise BadFile(f"config.json: {key} of the '{given['rope_type']}' rotary scaling is {given.get(key)!r}",
@@ -110,7 +106,7 @@ def rope_parameters(config: Mapping[str, Any], family: Family) -> dict[str, Any]
 
 def write_metadata(writer: gguf.GGUFWriter, config: Mapping[str, Any], shape: Shape, family: Family) -> None:
     """Write the keys that describe the model's dimensions and arithmetic."""
-    rope = rope_parameters(config, family)
+    rope = rotation(config)
     writer.add_block_count(shape.layers)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.deploy.gguf_metadata import Family, rope_parameters
+from edgelm.deploy.gguf_metadata import Family, rotation
 from edgelm.errors import BadFile, MissingInput, Unsupported
-from edgelm.headers import Tensor
+from edgelm.headers import BUFFERS, Tensor
 from edgelm.shapes import Shape
 
 Values = npt.NDArray[Any]
@@ -26,7 +26,6 @@ CHUNK_VALUES = 4 << 20  # values converted at a time: 16 MiB as float32
 NUMPY_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _STORED = NUMPY_DTYPES | {"BF16": np.dtype("<u2")}
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".self_attn.masked_bias")  # old saves have them
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def plan(checkpoint: Checkpoint, family: Family, dtype: str) -> list[Export]:
         exports.append(_export(target, source, dtype, shape.head_size if rotary else 0))
         if name == _EMBEDDING and shape.tied and family.own_head:
             exports.append(_export(names.get_name(_HEAD, try_suffixes=(".weight",)), source, dtype))
-    if (factors := rope_factors(checkpoint.config, shape, family)) is not None:
+    if (factors := rope_factors(checkpoint.config, shape)) is not None:
         name = f"{gguf.TENSOR_NAMES[gguf.MODEL_TENSOR.ROPE_FREQS]}.weight"
         exports.append(Export(name, factors.shape, "F32", factors))
     return exports
@@ -100,7 +99,7 @@ def _stored(checkpoint: Checkpoint) -> dict[str, Tensor]:
         if name in expected and tensor.dtype not in _STORED:
             raise Unsupported(f"tensor {name} is stored as {tensor.dtype}", why=f"exported are {', '.join(_STORED)}",
                               mend="save the model as float16, bfloat16 or float32")  # fmt: skip
-        if name not in expected and name not in left_out and not name.endswith(_BUFFERS):
+        if name not in expected and name not in left_out and not name.endswith(BUFFERS):
             raise BadFile(f"{checkpoint.path} holds tensor {name}", why="its config.json describes no such tensor",
                           mend="mend config.json (biases, tied embeddings) or save the model again")  # fmt: skip
     return {name: found[name] for name in expected}
@@ -144,12 +143,12 @@ def interleave(rows: Values, head_size: int) -> Values:
     return heads.swapaxes(1, 2).reshape(rows.shape)
 
 
-def rope_factors(config: Mapping[str, Any], shape: Shape, family: Family) -> Values | None:
+def rope_factors(config: Mapping[str, Any], shape: Shape) -> Values | None:
     """What the llama3 scaling divides each rotary frequency by, (K/2,); None without that scaling.
 
     Source: the reference code of Llama 3.1, as in `transformers.modeling_rope_utils`.
     """
-    rope = rope_parameters(config, family)
+    rope = rotation(config)
     if rope["rope_type"] != "llama3":
         return None
     frequencies = rope["rope_theta"] ** -(np.arange(0, shape.head_size, 2, dtype=np.float64) / shape.head_size)

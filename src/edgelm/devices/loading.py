@@ -13,10 +13,9 @@ import transformers
 from edgelm.checkpoint import Checkpoint
 from edgelm.devices.host import computes_natively
 from edgelm.errors import BadOption, Unsupported
-from edgelm.headers import DTYPE_BYTES
+from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
 from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals
 
-_STORED = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ def plan(checkpoint: Checkpoint, device: str, dtype: str) -> Plan:
         raise BadOption("there is no CUDA device here", mend="use local:device=cpu")
     place = torch.device("cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda")
     most = next(iter(checkpoint.dtypes), "F32")
-    if most not in _STORED:
+    if most not in TORCH_NAMES:
         raise Unsupported(
             f"the weights are stored as {most}, which no model computes with",
             mend="save them as F16 or F32",
         )
-    stored, notes = _STORED[most], []
+    stored, notes = TORCH_NAMES[most], []
     chosen = stored if dtype == "keep" else dtype
     if dtype == "keep" and place.type == "cpu" and stored in ("float16", "bfloat16") and not computes_natively(stored):
         chosen = "float32"
