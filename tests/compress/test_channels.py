@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgelm.compress.channels import Moments
+from edgelm.errors import Unsupported
 
 D, F, T = 6, 16, 200
 
@@ -22,7 +23,7 @@ def setting(seed: int, drift: float = 0.1) -> tuple[Tensor, list[Tensor], list[T
 
 
 def moments(weight: Tensor, base: list[Tensor], now: list[Tensor], centred: bool = False) -> Moments:
-    found = Moments(weight, centred)
+    found = Moments(weight, centred=centred, layer=3)
     for a, b in zip(base, now, strict=True):
         found.add(a, b)
     return found
@@ -33,7 +34,7 @@ def test_refit_is_the_ridge_solution(centred: bool) -> None:
     """Against torch's own least squares on the stacked problem, penalty rows and bias column included."""
     weight, base, now = setting(0)
     kept = torch.tensor([0, 2, 3, 7, 8, 12, 15])
-    fit = moments(weight, base, now, centred).refit(kept, layer=0)
+    fit = moments(weight, base, now, centred).refit(kept)
     a, b = torch.cat(base), torch.cat(now)[:, kept]
     root = fit.penalty**0.5
     rows = torch.cat([b, root * torch.eye(len(kept), dtype=torch.float64)])
@@ -52,7 +53,7 @@ def test_refit_equals_the_surgeons_form() -> None:
     found = moments(weight, base, base)
     kept = torch.arange(0, F, 2)
     gone = torch.arange(1, F, 2)
-    fit = found.refit(kept, layer=0)
+    fit = found.refit(kept)
     inverse = torch.linalg.inv(found.base_FF + fit.penalty * torch.eye(F, dtype=torch.float64))
     update = weight[:, gone] @ torch.linalg.solve(inverse[gone][:, gone], inverse[gone])
     assert torch.allclose(fit.weight, (weight - update)[:, kept], atol=1e-8)
@@ -66,7 +67,7 @@ def test_error_is_as_measured_and_never_raised(seed: int, drift: float, count: i
     kept = found.keep(count, "wact")
     a, b = torch.cat(base), torch.cat(now)[:, kept]
     errors = []
-    for fit in (found.refit(kept, layer=0), found.slice(kept)):
+    for fit in (found.refit(kept), found.slice(kept)):
         rest = a @ weight.T - b @ fit.weight.T - fit.shift
         measured = float(rest.square().sum() / (a @ weight.T).square().sum())
         assert found.error(kept, fit) == pytest.approx(measured, rel=1e-6, abs=1e-12)
@@ -114,5 +115,29 @@ def test_silent_layer_is_left_alone() -> None:
     nothing = [torch.zeros(T, F)]
     found = moments(weight, nothing, nothing)
     kept = found.keep(4, "obs")
-    assert torch.equal(found.refit(kept, layer=0).weight, weight[:, kept].double())
+    assert torch.equal(found.refit(kept).weight, weight[:, kept].double())
     assert found.error(kept, found.slice(kept)) == 0
+
+
+def test_a_gram_matrix_that_is_not_definite_takes_a_larger_penalty() -> None:
+    weight, base, now = setting(4)
+    found = moments(weight, base, now)
+    usual = found.refit(torch.arange(8)).penalty
+    found.gram_FF[0, 0] = -10 * usual  # as rounding in single precision may make it
+    assert found.refit(torch.arange(8)).penalty == pytest.approx(100 * usual, rel=0.5)
+
+
+@pytest.mark.parametrize("score", ["obs", "act"])
+def test_what_cannot_be_solved_names_the_layer(score: str) -> None:
+    weight, base, now = setting(5)
+    base[0][0, 0] = now[0][0, 0] = torch.nan
+    with pytest.raises(Unsupported, match="layer 3 computes infinities or NaN"):
+        found = moments(weight, base, now)
+        found.refit(found.keep(4, score))
+    found = moments(weight, *setting(5)[1:])
+    for gram in (found.base_FF, found.gram_FF):
+        gram[0, 1] = gram[1, 0] = 1e9
+    with pytest.raises(Unsupported, match="layer 3 cannot be told apart"):
+        found.keep(4, "obs")
+    with pytest.raises(Unsupported, match="layer 3 cannot be told apart"):
+        found.refit(torch.arange(4))

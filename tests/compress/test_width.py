@@ -9,7 +9,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress
 from edgelm.compress.model import Decoder
 from edgelm.compress.width import Width
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, Unsupported
 
 SCORES = ["obs", "act", "wact"]
 DEAD = torch.arange(3, 128, 4)  # 32 of 128
@@ -98,3 +98,15 @@ def test_bad_widths_are_refused(ffn: int, of: int, what: str, mend: str) -> None
         Width(ffn).plan({"intermediate_size": of})
     assert str(ffn) in caught.value.what
     assert mend in caught.value.mend
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_weights_that_are_no_numbers_name_the_layer(
+    make_checkpoint: Any, edit: Any, batches: list[list[int]], silent: Progress, score: Any
+) -> None:
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.layers.2.mlp.up_proj.weight"][0, 0] = torch.nan
+
+    model = Decoder.load(edit(Checkpoint(make_checkpoint("llama")), spoil))
+    with pytest.raises(Unsupported, match="layer 2 computes infinities or NaN"):
+        Width(96, score=score).apply(model, batches, silent)

@@ -40,6 +40,12 @@ def test_a_killed_child_is_out_of_memory(checkpoint: Checkpoint, monkeypatch: py
     assert "killed" in caught.value.why
 
 
+def test_a_line_torn_by_the_kill_is_no_fault_of_ours(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """import os; os.write(1, b'{"progress": ["load", 0, 3]}\\n{"progr'); os.kill(os.getpid(), 9)"""
+    with pytest.raises(Unsupported, match="ran out of memory"):
+        measure_with(script, checkpoint, monkeypatch)
+
+
 def test_an_allocation_that_failed_is_named(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     line = json.dumps({"error": {"kind": "out of memory", "why": "cannot allocate 7 bytes"}})
     with pytest.raises(Unsupported, match="ran out of memory") as caught:

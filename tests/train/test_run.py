@@ -151,6 +151,7 @@ def test_settings_that_cannot_be_are_named(data: Path, tmp_path: Path) -> None:
     for spec, error, said in (
         ("tokenizer:vocab=256", BadOption, "vocabulary of 256"), ("tokenizer:vocab=1000", BadOption, "multiples of 64"),
         ("pretrain:shape=huge", UnknownName, "no shape"), ("pretrain:steps=0", BadOption, "steps=0"),
+        ("corpus:longest=0", BadOption, "longest=0"), ("corpus:longest=1", BadOption, "no token to predict"),
     ):  # fmt: skip
         with pytest.raises(error, match=said):
             parse("train", spec)

@@ -15,6 +15,7 @@ from edgelm.errors import Unsupported
 
 _DOUBLE_BELOW = 4096  # channels up to which sums and solutions are in double precision
 _PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Ĥ; the second for fewer than 2F tokens
+_RAISES = 3  # of λ, tenfold each, before a layer is given up
 _ROUNDS = 8  # in which `obs` removes the channels, taking account of those already gone
 
 
@@ -33,8 +34,9 @@ class Moments:
     `centred` is for classes with an output bias: channels are then worth what they vary, as the bias takes the mean.
     """
 
-    def __init__(self, weight_DF: Tensor, centred: bool) -> None:
+    def __init__(self, weight_DF: Tensor, *, centred: bool, layer: int) -> None:
         D, F = weight_DF.shape
+        self.layer = layer
         self.dtype = torch.float64 if F <= _DOUBLE_BELOW else torch.float32
         self.weight_DF = weight_DF.detach().to(self.dtype)
         self.centred = centred
@@ -81,7 +83,11 @@ class Moments:
         return _PENALTY_FEW if self.warnings else _PENALTY
 
     def keep(self, count: int, score: str) -> Tensor:
-        """The `count` channels to keep, ascending; equal scores favour the lower channel."""
+        """The `count` channels to keep, ascending; equal scores favour the lower channel.
+
+        Raises:
+            Unsupported: the sums are too degenerate to score by `obs`; names the layer.
+        """
         if score == "obs":
             removed = self._surgeon(len(self.act_F) - count)
             return (~removed).nonzero().squeeze(1)
@@ -95,9 +101,8 @@ class Moments:
         (optimal brain surgeon over columns, arXiv 2210.17323).
         """
         base_FF = self.base_FF - torch.outer(self.base_F, self.base_F) / self.tokens if self.centred else self.base_FF
-        damped_FF = base_FF.clone()
-        damped_FF.diagonal().add_(max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
-        inverse_FF = torch.cholesky_inverse(torch.linalg.cholesky(damped_FF))
+        factor_FF, _ = self._cholesky(base_FF, max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
+        inverse_FF = torch.cholesky_inverse(factor_FF)
         weight_DF = self.weight_DF.clone()
         removed = torch.zeros(len(base_FF), dtype=torch.bool, device=base_FF.device)
         for round_ in range(_ROUNDS):
@@ -117,7 +122,7 @@ class Moments:
         """The kept columns as they are."""
         return Fit(self.weight_DF[:, kept], torch.zeros_like(self.target_D), 0.0)
 
-    def refit(self, kept: Tensor, layer: int) -> Fit:
+    def refit(self, kept: Tensor) -> Fit:
         """W′ = (W·C_S + λ W_S)(Ĥ_SS + λI)⁻¹, the minimum of Σ‖W a − W′ â_S‖² + λ‖W′ − W_S‖², and b′ − b.
 
         Raises:
@@ -132,18 +137,28 @@ class Moments:
         penalty = self._penalty * float(energy_F.mean())
         if penalty <= 0:  # nothing passes through this layer: nothing to repair
             return self.slice(kept)
-        for _ in range(4):
-            damped_SS = gram_SS + penalty * torch.eye(len(kept), dtype=self.dtype, device=gram_SS.device)
-            factor_SS, failed = torch.linalg.cholesky_ex(damped_SS)
+        factor_SS, penalty = self._cholesky(gram_SS, penalty)
+        right_DS = cross_DS + penalty * self.weight_DF[:, kept]
+        weight_DS = torch.cholesky_solve(right_DS.T, factor_SS).T
+        shift_D = (self.target_D - weight_DS @ sum_S) / self.tokens if self.centred else 0 * self.target_D
+        return Fit(weight_DS, shift_D, penalty)
+
+    def _cholesky(self, gram: Tensor, penalty: float) -> tuple[Tensor, float]:
+        """The factor of `gram` + λI and the λ it took: that given, or up to a thousandfold where that is too little."""
+        for _ in range(1 + _RAISES):
+            damped = gram.clone()
+            damped.diagonal().add_(penalty)
+            factor, failed = torch.linalg.cholesky_ex(damped)
             if not failed:
-                right_DS = cross_DS + penalty * self.weight_DF[:, kept]
-                weight_DS = torch.cholesky_solve(right_DS.T, factor_SS).T
-                shift_D = (self.target_D - weight_DS @ sum_S) / self.tokens if self.centred else 0 * self.target_D
-                return Fit(weight_DS, shift_D, penalty)
+                return factor, penalty
             penalty *= 10
+        if not bool(torch.isfinite(gram).all()):
+            raise Unsupported(f"layer {self.layer} computes infinities or NaN", why="so its channels cannot be compared",
+                              mend="give a sound checkpoint")  # fmt: skip
         raise Unsupported(
-            f"layer {layer} cannot be refitted: its activations are degenerate",
-            mend="give more calibration text, or update=none",
+            f"the channels of layer {self.layer} cannot be told apart",
+            why="their sums over the calibration text are degenerate",
+            mend="give more calibration text, or width:score=wact,update=none",
         )
 
     def error(self, kept: Tensor, fit: Fit) -> float:

@@ -60,12 +60,12 @@ class Width:
         for layer in range(len(model.layers)):
             progress("width: narrow layers", layer, len(model.layers))
             writer = model.writer(layer)
-            moments = Moments(writer.weight, centred=writer.bias is not None)
+            moments = Moments(writer.weight, centred=writer.bias is not None, layer=layer)
             for number, (x, y) in enumerate(zip(base, narrowed, strict=True)):
                 base[number], a_TF = model.run_watching(layer, x)
                 moments.add(a_TF[1:], model.run_watching(layer, y)[1][1:])
             kept = moments.keep(self.ffn, self.score)
-            fit = moments.refit(kept, layer) if self.update == "ls" else moments.slice(kept)
+            fit = moments.refit(kept) if self.update == "ls" else moments.slice(kept)
             model.narrow(layer, kept, fit.weight, fit.shift)
             narrowed = [model.run(layer, y) for y in narrowed]
             kept_by_layer.append(kept.tolist())

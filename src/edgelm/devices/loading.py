@@ -17,7 +17,6 @@ from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
 from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals
 
 
-
 @dataclass(frozen=True)
 class Plan:
     """Where and in which dtype a checkpoint will be computed; `notes` say what is not as it was stored."""

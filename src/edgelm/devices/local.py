@@ -98,9 +98,12 @@ def _send(stdin: IO[str], job: dict[str, Any]) -> None:
 
 
 def _last_line(stdout: IO[str], progress: Progress) -> dict[str, Any]:
-    """Pass on progress until the line that ends the measurement; empty if none came."""
+    """Pass on progress until the line that ends the measurement; empty if none came, or only a part of one."""
     for line in stdout:
-        value: dict[str, Any] = json.loads(line)
+        try:
+            value: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:  # torn when the child was killed
+            return {}
         if "progress" not in value:
             return value
         progress(*value["progress"])

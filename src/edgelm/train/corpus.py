@@ -10,7 +10,7 @@ from edgelm.chat import ask
 from edgelm.checkpoint import Source
 from edgelm.data.folder import DataFolder
 from edgelm.data.texts import Document, TextSource, from_folder
-from edgelm.errors import MissingInput
+from edgelm.errors import BadOption, MissingInput
 from edgelm.train.base import Example, Work
 from edgelm.train.tokenizer import BOS, END, EOS
 
@@ -23,6 +23,10 @@ class Corpus:
 
     files: tuple[str, ...] = ()
     longest: int = 512  # tokens of an example; longer plain texts are cut into pieces, longer chats left out
+
+    def __post_init__(self) -> None:
+        if self.longest < 2:
+            raise BadOption(f"longest={self.longest} leaves no token to predict", mend="longest=2 or more")
 
     def read(self, data: DataFolder) -> list[TextSource]:
         """The texts to train on; rows with an empty answer are left out.
