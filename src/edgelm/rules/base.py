@@ -29,6 +29,7 @@ class Rules:
     tracks: tuple[Track, ...]
     tasks: tuple[str, ...]
     suite: str = "opencompass-0.3.1"  # whose rows and prompts count
+    versions: tuple[str, ...] = ("commonsenseqa-734a22", "gsm8k-1d7fe4", "chid-211ee7")  # that count, of these tasks
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10
     selection: Literal["pool", "double-pass", "guaranteed"] = "pool"
@@ -41,12 +42,7 @@ class Rules:
     repeats: int = 5
     dtypes: tuple[str, ...] = ("F16", "F32")
     training_data: tuple[str, ...] = ("c4", "alpaca", "alpaca-zh")
-    scored_slots: int = 3  # submissions a team may have scored in a track
-    attempts: int = 20  # uploads, refused ones included
-    max_members: int = 5
-    board_ranks: int = 15
-    objection_days: int = 7
-    stage2_seats: int = 3
+    board_ranks: int = 15  # shown on the board, ties of the last included
 
     @property
     def digest(self) -> str:
@@ -57,6 +53,10 @@ class Rules:
     def weights(self) -> dict[str, int]:
         """Weight of everything that is ranked, in the order of the board."""
         return {**dict.fromkeys(self.tasks, 1), "throughput": self.throughput_weight}
+
+    def version(self, task: str) -> str | None:
+        """The version of a task that counts, such as `gsm8k-1d7fe4`; None if every one of the suite does."""
+        return next((version for version in self.versions if version.rpartition("-")[0] == task), None)
 
     def track(self, name: str) -> Track:
         """The track of that name.

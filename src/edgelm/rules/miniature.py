@@ -18,6 +18,7 @@ class Miniature(Rules):
     )
     tasks: tuple[str, ...] = ("commonsenseqa", "gsm8k", "chid")
     suite: str = "miniature-1"
+    versions: tuple[str, ...] = ()  # they follow from the seed and the number of rows
     prompt_tokens: int = 192
     generated_tokens: int = 64
     repeats: int = 3
