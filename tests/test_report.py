@@ -1,7 +1,10 @@
 """Reports: exact numbers, joined by checkpoint, complete only with their last file."""
 
 import json
+import re
 from fractions import Fraction
+from functools import reduce
+from operator import getitem
 
 import pytest
 from hypothesis import given
@@ -43,16 +46,17 @@ def test_a_report_is_read_back_equal(tmp_path):
     assert json.loads((tmp_path / REPORT).read_bytes())["tasks"]["gsm8k"]["score"] == "117/2"
 
 
-@given(st.fractions())
+@given(st.fractions(0, 100))
 def test_every_fraction_survives_json(score):
     text = _report(tasks={"t": _score(score)}).model_dump_json()
     assert Report.model_validate_json(text).tasks["t"].score == score
 
 
-@pytest.mark.parametrize(
-    "score", ["1/0", "1/00", "58.5", "1e999999999", "nan", "", " 1", "1/-2", 0.5, True, None, [1], "٣"]
-)
-def test_what_is_no_plain_fraction_is_refused_at_once(tmp_path, score):
+NO_SCORES = ("1/0", "1/00", "58.5", "1e999999999", "nan", "", " 1", "1/-2", 0.5, True, None, [1], "٣", "9" * 301)
+
+
+@pytest.mark.parametrize("score", [*NO_SCORES, "-1/2", "201/2"])
+def test_what_is_no_plain_fraction_of_a_hundred_is_refused_at_once(tmp_path, score):
     record = _report(tasks={"t": _score()}).model_dump(mode="json")
     record["tasks"]["t"]["score"] = score
     (tmp_path / REPORT).write_text(json.dumps(record))
@@ -69,6 +73,32 @@ def test_a_report_is_finished_when_its_file_is_there(tmp_path):
 def test_a_damaged_report_names_the_field(tmp_path):
     (tmp_path / REPORT).write_text('{"checkpoint": "x"}')
     with pytest.raises(BadFile, match="field name is wrong"):
+        Report.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("format", 2),
+        ("parameters", -1),
+        ("bytes", 2**63),
+        ("memory.rss", 0),
+        ("tasks.t.samples", 0),
+        ("tasks.t.samples", 201),
+        ("tasks.t.of", 0),
+        ("speed.repeats_ns", []),
+        ("speed.repeats_ns", [1, 0]),
+        ("speed.repeats_ns", [10**4000]),
+        ("speed.first_token_ns", []),
+        ("speed.first_token_ns", [-1]),
+    ],
+)
+def test_what_no_run_can_give_is_refused(tmp_path, place, value):
+    record = _report(tasks={"t": _score()}, speed=_speed(5), memory={"rss": 7}).model_dump(mode="json")
+    *path, last = place.split(".")
+    reduce(getitem, path, record)[last] = value
+    (tmp_path / REPORT).write_text(json.dumps(record))
+    with pytest.raises(BadFile, match=re.escape(".".join(path) or last)):
         Report.load(tmp_path)
 
 

@@ -13,7 +13,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)  # fmt: skip
 
 from edgelm.checkpoint import validate
 from edgelm.errors import BadOption, MissingInput
@@ -23,10 +31,16 @@ FULL_MARK = 1_000_000  # millionths
 REPORT = "report.json"
 
 # As `str` writes a fraction. Exponents stay out: the few bytes of 1e999999999 would take the memory of a machine.
-_WRITTEN = re.compile(r"-?[0-9]{1,1000}(/0*[1-9][0-9]{0,1000})?", re.ASCII)
+# Means of several such fractions stay below the 4,300 digits that Python writes.
+_WRITTEN = re.compile(r"-?[0-9]{1,300}(/0*[1-9][0-9]{0,299})?", re.ASCII)
 
 
-def _fraction(value: object) -> Fraction:
+def fraction(value: object) -> Fraction:
+    """The exact value of a fraction, a whole number, or the text of either.
+
+    Raises:
+        ValueError: it is something else; a decimal or an exponent, too.
+    """
     if isinstance(value, Fraction):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -36,7 +50,15 @@ def _fraction(value: object) -> Fraction:
     raise ValueError('a fraction such as "117/2" is needed')
 
 
-Exact = Annotated[Fraction, PlainValidator(_fraction), PlainSerializer(str, return_type=str)]
+def _percent(value: Fraction) -> Fraction:
+    if not 0 <= value <= 100:
+        raise ValueError("a score is between 0 and 100")
+    return value
+
+
+Exact = Annotated[Fraction, PlainValidator(fraction), PlainSerializer(str, return_type=str)]
+Percent = Annotated[Exact, AfterValidator(_percent)]
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class _Record(BaseModel):
@@ -47,11 +69,17 @@ class TaskScore(_Record):
     """The score of one task."""
 
     protocol: str  # what was asked and how it was marked, version included
-    score: Exact  # percent
-    samples: int  # answered
-    of: int  # rows of the data set; fewer answers are a sample, not a result
+    score: Percent
+    samples: Positive  # answered
+    of: Positive  # rows of the data set; fewer answers are a sample, not a result
     prompting: Literal["chat", "base"]
     engine: dict[str, Any]  # the settings and versions that the answers depend on
+
+    @model_validator(mode="after")
+    def _no_more_than_all(self) -> TaskScore:
+        if self.samples > self.of:
+            raise ValueError(f"{self.samples} rows cannot be answered of {self.of}")
+        return self
 
     @property
     def complete(self) -> bool:
@@ -73,8 +101,8 @@ class Speed(_Record):
 
     workload: Workload
     device: str
-    repeats_ns: list[int]  # wall time of each repeat
-    first_token_ns: list[int]  # of which until the first token
+    repeats_ns: list[Positive] = Field(min_length=1)  # wall time of each repeat
+    first_token_ns: list[Positive] = Field(min_length=1)  # of which until the first token
     prefill: float  # prompt tokens a second, median
     decode: float  # generated tokens a second after the first, median
     spread: float  # (slowest − fastest) / median
@@ -102,15 +130,15 @@ class Answer(_Record):
 class Report(_Record):
     """The contents of `report.json`."""
 
-    format: int = 1
+    format: Literal[1] = 1
     checkpoint: str  # digest
     name: str
-    parameters: int
-    bytes: int
+    parameters: Positive
+    bytes: Positive
     dtypes: dict[str, int]
     tasks: dict[str, TaskScore] = Field(default_factory=dict)
     speed: Speed | None = None
-    memory: dict[str, int] = Field(default_factory=dict)  # peak bytes by meter
+    memory: dict[str, Positive] = Field(default_factory=dict)  # peak bytes by meter
     predicted: dict[str, int] = Field(default_factory=dict)  # bytes by part, computed before the run
     machine: dict[str, Any] = Field(default_factory=dict)
     made_by: str = ""

@@ -11,7 +11,7 @@ from fractions import Fraction
 from edgelm.errors import BadFile, MissingInput
 from edgelm.report import Report, Speed
 from edgelm.rules.base import Rules
-from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry, SlotModel, valid_score
+from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry, SlotModel
 from edgelm.submission import Submission
 
 UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
@@ -60,8 +60,6 @@ def slot_model(rules: Rules, report: Report) -> SlotModel:
             notes.append(f"{task}: not evaluated")
         elif not result.complete:
             notes.append(f"{task}: {result.samples} of {result.of} rows answered")
-        elif valid_score(result.score) is None:
-            notes.append(f"{task}: {result.score} is not a score")
         else:
             scores[task] = result.score
     no_speed = _no_throughput(rules, report.speed)
@@ -103,6 +101,6 @@ def _no_throughput(rules: Rules, speed: Speed | None) -> str:
             f"measured with {ran.prompt_tokens} + {ran.generated_tokens} tokens, batch {ran.batch}; "
             f"the rules ask for {asked[0]} + {asked[1]}, batch {asked[2]}"
         )
-    if len(speed.repeats_ns) < rules.repeats or min(speed.repeats_ns) <= 0:
+    if len(speed.repeats_ns) < rules.repeats:
         return f"{len(speed.repeats_ns)} repeats; the rules ask for {rules.repeats}"
     return ""
