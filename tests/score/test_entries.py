@@ -100,7 +100,9 @@ def test_void_must_name_a_task():
         ranked_tasks(RULES, ["gsm9k"])
 
 
-@pytest.mark.parametrize("value", ["NaN", "inf", "-inf", "-1/3", -1, "1/0", "many", 0.5, True, None, float("nan")])
+@pytest.mark.parametrize(
+    "value", ["NaN", "inf", "-inf", "-1/3", -1, "1/0", "many", 0.5, True, None, float("nan"), "1e999999999"]
+)
 def test_what_is_no_score_is_missing(value):
     assert valid_score(value) is None
     assert model(gsm8k=value).scores["gsm8k"] is None

@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
 from edgelm.errors import UnknownName
+from edgelm.report import fraction
 from edgelm.rules.base import Rules, Track
 from edgelm.score.exact import round_significant
 
@@ -22,11 +23,9 @@ HOLDOUT, THROUGHPUT = "holdout", "throughput"
 
 def valid_score(value: object) -> Fraction | None:
     """The value as an exact fraction; None for what is no score: NaN, an infinity, a negative number, a float."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Fraction):
-        return None
     try:
-        score = Fraction(value)
-    except (ValueError, ZeroDivisionError):
+        score = fraction(value)
+    except ValueError:
         return None
     return score if score >= 0 else None
 
