@@ -78,7 +78,7 @@ def test_tables_say_what_the_standings_say(page):
     )
     assert board[0] == ["Rank", "Team", "Total", "first", "second", "throughput"]
     assert board[1] == ["1", "Aster", "36.50", "9.50", "9.00", "18.00"]
-    assert cost[1] == ["mini-base not ranked", "60.00", "60.00", "60.00", "200 tokens/s", "0.00 MiB", "0", "0.00 MiB"]
+    assert cost[1] == ["mini-base not ranked", "60.00", "60.00", "60.00", "200 tokens/s", "1 B", "0", "0 B"]
     assert [row[0] for row in cost[2:]] == [row[1] for row in board[1:]]
     assert ["Birch & Co", "30.00 4th", "–", "400 1st"] in places
     assert len(submissions) == 1 + 4
@@ -110,6 +110,14 @@ def test_without_a_reference_there_is_no_comparison(rules, track, entries):
     page = render(rules, standings(rules, track, made), made)
     assert "What compression cost" not in page
     assert len(read(page).tables) == 4
+
+
+@pytest.mark.parametrize("name", ["base", "uncompressed", "phi-2"])
+def test_the_comparison_reads_well_whatever_the_reference_is_called(rules, track, entries, name):
+    made = entries(FIELD)
+    [reference] = entries({name: [(60, 60, 200)]})
+    page = render(rules, standings(rules, track, made), made, reference)
+    assert f"Each team’s entry beside the reference “{name}”, which is not compressed: scores" in page
 
 
 def test_what_is_out_of_competition_is_listed_with_the_reason(rules, track, entries):

@@ -26,7 +26,8 @@ def test_ordinals():
 
 
 def test_sizes_counts_and_differences():
-    assert (text.size(12 * 2**30), text.size(3 * 2**19)) == ("12.00 GiB", "1.50 MiB")
+    sizes = [text.size(n) for n in (12 * 2**30, 3 * 2**19, 2**20 - 2**19, 2**10, 2**10 - 1, 0)]
+    assert sizes == ["12.00 GiB", "1.50 MiB", "512.00 KiB", "1.00 KiB", "1023 B", "0 B"]
     assert [text.count(n) for n in (2_779_683_840, 1_234_567, 1500, 7)] == ["2.78 B", "1.23 M", "1.50 K", "7"]
     signs = [text.signed(Fraction(n)) for n in ("1/2", "-1/2", "0", "-1/1000")]
     assert signs == ["+0.50", "−0.50", "0.00", "0.00"]

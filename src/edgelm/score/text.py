@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from edgelm.score.exact import decimals
 
-GIB, MIB = 2**30, 2**20
+GIB, MIB, KIB = 2**30, 2**20, 2**10
 
 
 def two(value: Fraction | None) -> str:
@@ -36,11 +36,13 @@ def ordinal(place: int) -> str:
 
 
 def size(number: int | None) -> str:
-    """Bytes in GiB or MiB, or a dash."""
+    """Bytes in the largest binary unit that they fill, or a dash: 12.00 GiB, 1.50 MiB, 7 B."""
     if number is None:
         return "–"
-    unit, name = (GIB, "GiB") if number >= GIB else (MIB, "MiB")
-    return f"{decimals(Fraction(number, unit))} {name}"
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if number >= unit:
+            return f"{decimals(Fraction(number, unit))} {name}"
+    return f"{number} B"
 
 
 def count(number: int) -> str:
