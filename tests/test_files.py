@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pathlib
 import signal
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from edgelm import files
 from edgelm.errors import BadFile, BadOption, MissingInput, NoSpace
-from edgelm.files import JsonLog, canonical_json, new_folder, parse_json, read_json, tree_files, write_bytes
+from edgelm.files import JsonLog, canonical_json, new_folder, parse_json, read_bytes, read_json, tree_files, write_bytes
 
 ROWS = [{"n": n, "text": "守株待兔" * n} for n in range(5)]
 JSON = st.recursive(
@@ -28,6 +29,19 @@ JSON = st.recursive(
 def _names(folder):
     """What lies in a folder, hidden or not."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_only_plain_files_of_bearable_size_are_read(tmp_path):
+    (tmp_path / "small").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "small", 5) == b"12345"
+    with pytest.raises(BadFile, match="too large"):
+        read_bytes(tmp_path / "small", 4)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):  # neither would ever end
+        with pytest.raises(BadFile, match="no plain file"):
+            read_bytes(pathlib.Path(path))
+    with pytest.raises(MissingInput):
+        read_bytes(tmp_path / "absent")
 
 
 # JSON

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,9 +81,21 @@ def read_json(path: Path) -> Any:
     return parse_json(read_bytes(path), path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """All bytes of a file, with an error that names it when it cannot be read."""
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        MissingInput: there is none.
+        BadFile: it cannot be read, has more than `most` bytes, or is no plain file (a pipe or device may never end).
+    """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not path.is_dir():
+            raise BadFile(f"{path} is no plain file", why="pipes and devices are not read", mend="give a plain file")
+        if most is not None and status.st_size > most:
+            raise BadFile(
+                f"{path} is too large", why=f"{status.st_size:,} bytes, {most:,} are read", mend="check the path"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingInput(f"there is no file {path}", mend="check the path") from None
