@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from edgelm import stock
 from edgelm.checkpoint import Checkpoint
-from edgelm.errors import BadFile, InputError, MissingInput, Unsupported
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace, Unsupported
 
 Make = Callable[..., Path]
 
@@ -185,3 +186,34 @@ def test_running_out_of_memory_is_no_fault_of_the_files(folder: Path) -> None:
     with pytest.raises(RuntimeError) as caught, stock.refusals(Checkpoint(folder), "model"):
         torch.empty(2**55, dtype=torch.uint8)
     assert not isinstance(caught.value, InputError)
+
+
+# Writing
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, NoSpace), (122, NoSpace), (30, BadOption)])
+def test_a_disk_that_refuses_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[InputError]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError(f"Error while serializing: I/O error: something (os error {number})")
+
+    monkeypatch.setattr(stock, "save_file", refuse)
+    with pytest.raises(kind, match=r"w\.safetensors"):
+        stock.save_tensors(tmp_path / "w.safetensors", {"a": torch.ones(1)})
+
+
+def test_the_systems_refusal_reaches_us_by_its_number(tmp_path: Path) -> None:
+    """What safetensors says today, so that another wording of another version is noticed."""
+    (tmp_path / "w.safetensors").mkdir()
+    with pytest.raises(BadOption, match=r"w\.safetensors"):
+        stock.save_tensors(tmp_path / "w.safetensors", {"a": torch.ones(1)})
+
+
+def test_another_fault_of_the_writer_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError("invalid tensor")
+
+    monkeypatch.setattr(stock, "save_file", refuse)
+    with pytest.raises(SafetensorError):
+        stock.save_tensors(tmp_path / "w.safetensors", {"a": torch.ones(1)})

@@ -1,17 +1,25 @@
-"""The stock transformers model and tokenizer of a checkpoint: from its folder alone, whole, without code from it."""
+"""The stock transformers model and tokenizer of a checkpoint: from its folder alone, whole, without code from it.
+
+And the other way: tensors into a weight file.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import transformers
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadFile, Unsupported
+from edgelm.files import disk_errors
 
 FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}  # for every `from_pretrained`
 _MENDS = {
@@ -71,6 +79,23 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             f"the tokenizer of {checkpoint.path} does not load", why="it has no vocabulary", mend=_MENDS["tokenizer"]
         )
     return tokenizer
+
+
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write contiguous tensors as a safetensors file that plain transformers loads.
+
+    Raises:
+        NoSpace, BadOption: see `disk_errors`.
+    """
+    with disk_errors(path):
+        try:
+            save_file(dict(tensors), path, metadata={"format": "pt"})
+        except SafetensorError as error:  # it tells the system's number in its text only
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), str(error)) from error
+        path.chmod(0o644)
 
 
 @contextlib.contextmanager

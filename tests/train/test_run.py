@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write
-from edgelm.errors import BadOption, MissingInput, UnknownName, Unsupported
+from edgelm.errors import BadOption, MissingInput, NoSpace, UnknownName, Unsupported
 from edgelm.plugins import parse
 from edgelm.shapes import shape_of
 from edgelm.train.base import SHAPES, TUNINGS, Example, Tuning
@@ -103,6 +104,16 @@ def test_a_weight_beyond_fp16_is_refused(trained: Checkpoint, tmp_path: Path) ->
     model = AutoModelForCausalLM.from_pretrained(trained.path, dtype=torch.float32)
     model.model.norm.weight.data[3] = 70_000
     with pytest.raises(Unsupported, match=r"model\.norm\.weight"):
+        export(model, trained.shape, 10.0, AutoTokenizer.from_pretrained(trained.path), tmp_path)
+
+
+def test_a_full_disk_is_said(trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("edgelm.stock.save_file", refuse)
+    model = AutoModelForCausalLM.from_pretrained(trained.path)
+    with pytest.raises(NoSpace):
         export(model, trained.shape, 10.0, AutoTokenizer.from_pretrained(trained.path), tmp_path)
 
 

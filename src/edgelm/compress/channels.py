@@ -153,8 +153,8 @@ class Moments:
                 return factor, penalty
             penalty *= 10
         if not bool(torch.isfinite(gram).all()):
-            raise Unsupported(f"layer {self.layer} computes infinities or NaN", why="so its channels cannot be compared",
-                              mend="give a sound checkpoint")  # fmt: skip
+            raise Unsupported(f"layer {self.layer} computes infinities or NaN",
+                              why="its channels cannot be compared", mend="give a sound checkpoint")  # fmt: skip
         raise Unsupported(
             f"the channels of layer {self.layer} cannot be told apart",
             why="their sums over the calibration text are degenerate",

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgelm.checkpoint import Checkpoint, write_config
-from edgelm.compress.base import Progress, Step
+from edgelm.compress.base import Config, Progress, Step
 from edgelm.compress.calibrate import Calibration, draw
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
@@ -73,8 +74,9 @@ def compress(
         records = _apply(model, steps, calibration, progress)
         target = stored_dtype(base, dtype)
         progress("write", 0, 1)
-        cast = _write(base, model, folder, target)
-        del model
+        config, tensors = model.config, model.tensors(list(rows[-1].shape.tensors))
+        del model  # its tensors go one by one as they are cast
+        cast = _write(base, config, tensors, folder, target)
         quality = _judge(Checkpoint(folder), target, reference, progress)
         Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality))
     return Checkpoint(out)
@@ -91,16 +93,14 @@ def _apply(model: Decoder, steps: Sequence[Step], calibration: Calibration, prog
     return records
 
 
-def _write(base: Checkpoint, model: Decoder, folder: Path, dtype: str) -> dict[str, Any]:
+def _write(base: Checkpoint, config: Config, tensors: dict[str, Tensor], folder: Path, dtype: str) -> dict[str, Any]:
     """Write weights, configuration and what is copied; what the cast to `dtype` did, for the card."""
-    config = portable(model.config, dtype)
     with disk_errors(folder):
-        write_config(folder / "config.json", config)
+        write_config(folder / "config.json", portable(config, dtype))
         for name in _COPIED:
             if (base.path / name).is_file():
                 shutil.copyfile(base.path / name, folder / name)
-        names = list(Checkpoint(folder).shape.tensors)
-        return save_weights(folder / "model.safetensors", model.tensors(names), getattr(torch, dtype))
+        return save_weights(folder / "model.safetensors", tensors, getattr(torch, dtype))
 
 
 def _judge(result: Checkpoint, dtype: str, reference: Reference, progress: Progress) -> dict[str, Any]:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
-from edgelm.errors import BadFile, NoSpace, Unsupported
+from edgelm.errors import BadFile, Unsupported
+from edgelm.stock import save_tensors
 
 _MANY_FLUSHED = 0.001  # share of the non-zero weights
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
+def save_weights(path: Path, tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
     """Write the tensors; the largest weight and the share that became zero, for the card.
+
+    `tensors` is emptied on the way, so that a model that nobody else holds is never in memory twice.
 
     Raises:
         BadFile: a tensor holds infinities or NaN.
         Unsupported: a weight is beyond the dtype's largest number.
-        NoSpace: the disk is full.
+        NoSpace: the disk is full; see `save_tensors`.
     """
     written: dict[str, Tensor] = {}
     largest, flushed, values = 0.0, 0, 0
-    for name, tensor in tensors.items():
+    for name in list(tensors):
+        tensor = tensors.pop(name)
         written[name] = _cast(name, tensor, dtype)
         largest = max(largest, float(tensor.abs().max()))
         flushed += int(((tensor != 0) & (written[name] == 0)).sum())
         values += int((tensor != 0).sum())
-    try:
-        save_file(written, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        if "os error 28" in str(error):
-            raise NoSpace(f"no space left while writing {path}", mend="free some space, then run it again") from error
-        raise
-    path.chmod(0o644)
+    save_tensors(path, written)
     share = flushed / max(values, 1)
     warnings = [f"{share:.2%} of the weights became zero in {dtype}"] if share > _MANY_FLUSHED else []
     return {"dtype": str(dtype).removeprefix("torch."), "largest": largest, "flushed": share, "warnings": warnings}

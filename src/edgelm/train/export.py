@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from edgelm.checkpoint import write_config
 from edgelm.errors import Unsupported
 from edgelm.shapes import Shape
+from edgelm.stock import save_tensors
 from edgelm.train.tokenizer import END
 
 
@@ -34,6 +34,7 @@ def export(model: nn.Module, shape: Shape, theta: float, tokenizer: Any, folder:
 
     Raises:
         Unsupported: a weight does not fit into fp16.
+        NoSpace: the disk is full.
     """
     names = {name for name, _ in model.named_parameters()}  # a tied head is no parameter of its own
     weights = {name: tensor.to(torch.float16) for name, tensor in model.state_dict().items() if name in names}
@@ -44,7 +45,7 @@ def export(model: nn.Module, shape: Shape, theta: float, tokenizer: Any, folder:
                 why="its largest number is 65504",
                 mend="lower muon= and adamw=",
             )
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(folder / "model.safetensors", weights)
     write_config(folder / "config.json", llama_config(shape, theta, tokenizer, "float16"))
     ends = [tokenizer.convert_tokens_to_ids(END), tokenizer.eos_token_id]
     write_config(
