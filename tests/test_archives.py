@@ -1,5 +1,6 @@
 """Archives from strangers: what is safe comes out whole, everything else is refused before it does harm."""
 
+import os
 import stat
 import tempfile
 import zipfile
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgelm.archives import unzip
+from edgelm.archives import read_entry, unzip
 from edgelm.errors import BadFile, InputError, MissingInput
 from edgelm.files import tree_files
 
@@ -20,9 +21,9 @@ def _names(folder):
 
 
 def _zip(path, entries, **options):
-    with zipfile.ZipFile(path, "w", **options) as bundle:
+    with zipfile.ZipFile(path, "w", **options) as archive:
         for name, data in entries:
-            bundle.writestr(name, data)
+            archive.writestr(name, data)
     return path
 
 
@@ -73,6 +74,30 @@ def test_the_budget_is_for_all_entries_together(tmp_path):
         _unzip(path, max_bytes=100)
     with pytest.raises(BadFile, match="2 entries"):
         _unzip(path, max_entries=1)
+
+
+def test_one_entry_is_read_by_name_within_a_limit(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("d/x", b"1"), ("y", bytes(1000))])
+    assert read_entry(path, "d/x", most=1) == b"1"
+    with pytest.raises(MissingInput, match=r"a\.zip/x"):
+        read_entry(path, "x", most=1)
+    with pytest.raises(BadFile, match="more than 999 bytes"):
+        read_entry(path, "y", most=999)
+    assert _names(tmp_path) == ["a.zip"]
+
+
+def test_an_entry_of_an_archive_that_could_do_harm_is_not_read(tmp_path):
+    path = _zip(tmp_path / "a.zip", [("x", b"1"), ("../x", b"2")])
+    with pytest.raises(BadFile, match="leaves"):
+        read_entry(path, "x", most=1)
+    with pytest.raises(BadFile, match="2 entries"):
+        read_entry(path, "x", most=1, max_entries=1)
+
+
+def test_a_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(BadFile, match="no plain file"):
+        _unzip(tmp_path / "a.zip")
 
 
 def test_a_missing_archive_is_named(tmp_path):

@@ -183,6 +183,23 @@ def test_the_source_is_copied_or_written_from_the_recipe(checkpoint: Checkpoint,
     assert "```\nedgelm compress tiny/base depth:drop=1 width:ffn=96 -o out/base\n```" in text
 
 
+@pytest.mark.parametrize("out", ["out", "deep/out.zip", "."])
+def test_a_package_is_not_copied_into_itself(checkpoint: Checkpoint, tmp_path: Path, out: str) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/README.md").write_text("make\n")
+    with pytest.raises(BadOption, match="lies in the source folder"):
+        packed(tmp_path / "source" / out, checkpoint.path, source=tmp_path / "source")
+    assert tree_files(tmp_path) == ["source/README.md"]
+
+
+def test_a_packed_zip_is_not_unpacked_again(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgelm.submission.unzip", lambda *_, **__: pytest.fail("unpacked"))
+    submission = packed(tmp_path / "out.zip", checkpoint.path)
+    assert (submission.manifest.team, submission.slots) == ("red", ["base"])
+
+
 def test_the_commands_of_a_model_trained_here_begin_with_its_training(
     make_checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def archive(folder: Path) -> Path:
+    return zip_of(folder)
+
+
+def zip_of(folder: Path, method: int = zipfile.ZIP_STORED) -> Path:
     path = folder.with_suffix(".zip")
-    with zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w", method) as file:
         for name in tree_files(folder):
             file.write(folder / name, name)
     return path
@@ -63,6 +68,43 @@ def test_a_zip_is_unpacked_beside_nothing_and_removed(archive: Path) -> None:
         unpacked = submission.path
         assert archive.parent not in unpacked.parents
     assert not unpacked.exists()
+
+
+def test_of_a_zip_records_are_read_without_unpacking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = {"checkpoint": "0" * 64, "name": "phi", "parameters": 1, "bytes": 2, "dtypes": {"F16": 1}}
+    write_json(folder / "models/phi-2/report/report.json", report)
+    monkeypatch.setattr("edgelm.submission.unzip", lambda *_, **__: pytest.fail("unpacked"))
+    with Submission(zip_of(folder)) as submission:
+        assert submission.slots == ["phi-2"]
+        assert submission.digest == Submission(folder).digest
+        assert submission.card("phi-2") == Submission(folder).card("phi-2")
+        assert submission.report("phi-2") == Submission(folder).report("phi-2")
+
+
+def test_what_is_missing_in_a_zip_is_named_as_in_a_folder(folder: Path, archive: Path) -> None:
+    for path in (folder, archive):
+        with pytest.raises(MissingInput, match="models/phi-2/report holds no finished report"):
+            Submission(path).report("phi-2")
+
+
+def test_a_record_that_leads_elsewhere_or_never_ends_is_refused(folder: Path, tmp_path: Path) -> None:
+    card = folder / "models/phi-2/card.json"
+    card.rename(tmp_path / "card.json")
+    card.symlink_to(tmp_path / "card.json")
+    with pytest.raises(BadFile, match="link out of the package"):
+        Submission(folder).card("phi-2")
+    (folder / "edgelm.json").unlink()
+    os.mkfifo(folder / "edgelm.json")
+    with pytest.raises(BadFile, match="no plain file"):
+        _ = Submission(folder).manifest
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_record_too_large_is_refused(folder: Path, zipped: bool) -> None:
+    os.truncate(folder / "edgelm.json", 65 << 20)
+    submission = Submission(zip_of(folder, zipfile.ZIP_DEFLATED) if zipped else folder)
+    with pytest.raises(BadFile, match=r"too large|more than 67,108,864"):
+        _ = submission.manifest
 
 
 def test_unknown_keys_are_kept(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgelm.errors import BadFile, MissingInput
@@ -19,27 +21,50 @@ _ZIP_ERRORS = (
 )  # fmt: skip
 
 
-def unzip(archive: Path, folder: Path, *, max_bytes: int, max_entries: int = 100_000) -> None:
+def unzip(path: Path, folder: Path, *, max_bytes: int, max_entries: int = 100_000) -> None:
     """Unpack a zip from a stranger: plain files below `folder` only, within limits kept while unpacking.
 
     Raises:
         BadFile: not a zip; an absolute, climbing, duplicate or linked entry; more entries or bytes than allowed.
     """
+    budget = max_bytes
+    with _opened(path) as archive:
+        for entry in _safe_entries(path, archive, max_entries):
+            if not entry.is_dir():
+                target = folder.joinpath(*entry.filename.split("/"))
+                budget = _extract(archive, entry, target, budget, path)
+
+
+def read_entry(path: Path, name: str, *, most: int, max_entries: int = 100_000) -> bytes:
+    """The bytes of one file in a zip from a stranger; nothing is unpacked, nothing else read.
+
+    Raises:
+        MissingInput: there is no such entry.
+        BadFile: it has more than `most` bytes, or the zip is one that `unzip` would not unpack.
+    """
+    with _opened(path) as archive:
+        found = [entry for entry in _safe_entries(path, archive, max_entries) if entry.filename == name]
+        if not found:
+            raise MissingInput(f"there is no file {path / name}", mend="check the path")
+        with archive.open(found[0]) as source:
+            data = source.read(most + 1)
+    if len(data) > most:
+        raise BadFile(f"{path / name} has more than {most:,} bytes", mend="remove what is not asked for")
+    return data
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The open archive; what goes wrong in it while the block runs is the archive's fault."""
+    if not path.exists():
+        raise MissingInput(f"there is no file {path}", mend="check the path")
     try:
-        with zipfile.ZipFile(archive) as bundle:
-            entries = bundle.infolist()
-            if len(entries) > max_entries:
-                raise BadFile(f"{archive} has {len(entries)} entries", why=f"at most {max_entries} are allowed")
-            seen: set[str] = set()
-            budget = max_bytes
-            for entry in entries:
-                target = _safe_target(archive, entry, folder, seen)
-                if not entry.is_dir():
-                    budget = _extract(bundle, entry, target, budget, archive)
-    except FileNotFoundError:
-        raise MissingInput(f"there is no file {archive}", mend="check the path") from None
+        if not path.is_file():
+            raise zipfile.BadZipFile("it is no plain file")
+        with zipfile.ZipFile(path) as archive:
+            yield archive
     except _ZIP_ERRORS as error:
-        raise BadFile(f"{archive} is not a readable zip", why=str(error), mend="pack it again: edgelm pack") from None
+        raise BadFile(f"{path} is not a readable zip", why=str(error), mend="pack it again: edgelm pack") from None
 
 
 def entry_problem(entry: zipfile.ZipInfo, seen: set[str]) -> str:
@@ -59,20 +84,29 @@ def entry_problem(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     return ""
 
 
-def _safe_target(archive: Path, entry: zipfile.ZipInfo, folder: Path, seen: set[str]) -> Path:
-    problem = entry_problem(entry, seen)
-    if problem:
-        raise BadFile(f"{archive}: entry '{entry.filename}' {problem}", mend="pack from plain files: edgelm pack")
-    return folder.joinpath(*entry.filename.rstrip("/").split("/"))
+def _safe_entries(path: Path, archive: zipfile.ZipFile, most: int) -> list[zipfile.ZipInfo]:
+    """All entries, found safe to unpack beside each other.
+
+    Raises:
+        BadFile: one is not, or there are more than `most`.
+    """
+    entries = archive.infolist()
+    if len(entries) > most:
+        raise BadFile(f"{path} has {len(entries)} entries", why=f"at most {most} are allowed")
+    seen: set[str] = set()
+    for entry in entries:
+        if problem := entry_problem(entry, seen):
+            raise BadFile(f"{path}: entry '{entry.filename}' {problem}", mend="pack from plain files: edgelm pack")
+    return entries
 
 
-def _extract(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, budget: int, archive: Path) -> int:
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, budget: int, path: Path) -> int:
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with bundle.open(entry) as source, target.open("xb") as sink:
+        with archive.open(entry) as source, target.open("xb") as sink:
             while chunk := source.read(CHUNK):
                 budget -= len(chunk)
                 if budget < 0:
-                    raise BadFile(f"{archive} unpacks to more than is allowed", mend="remove what is not asked for")
+                    raise BadFile(f"{path} unpacks to more than is allowed", mend="remove what is not asked for")
                 sink.write(chunk)
     return budget

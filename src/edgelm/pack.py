@@ -32,7 +32,7 @@ from edgelm.files import (
 from edgelm.plugins import available
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track
-from edgelm.submission import BUNDLE, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
+from edgelm.submission import BUNDLE, BUNDLE_LIST, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 STORED = (".safetensors", ".gguf", ".bin", ".apk")  # gain nothing from deflation
@@ -71,9 +71,12 @@ def pack(
     Raises:
         UnknownName: no such track or slot.
         MissingInput: a slot has neither model nor reason; a folder lacks what it must hold.
-        BadOption: a report or bundle is of another checkpoint; `out` exists.
+        BadOption: a report or bundle is of another checkpoint; `out` exists, or lies in `source`.
     """
     omitted = omitted or {}
+    if source is not None and out.resolve().is_relative_to(source.resolve()):
+        raise BadOption(f"{out} lies in the source folder {source}", why="the package would be copied into itself",
+                        mend="choose an -o outside the source, or a source folder of its own")  # fmt: skip
     _require_slots(rules.track(track), entries, omitted)
     models = {slot: _Model.open(slot, Entry(*entry), progress) for slot, entry in entries.items()}
     with _appear(out) as folder:
@@ -130,7 +133,7 @@ class _Model:
             _require_same(f"the bundle {entry.bundle}", _bundled(entry.bundle), digest, "run edgelm deploy again")
         if entry.proof is not None and not entry.proof.is_dir():
             raise MissingInput(f"there is no folder {entry.proof}", mend="give the one with a screenshot or error.txt")
-        folders = {name: path for name, path in (("bundle", entry.bundle), ("proof", entry.proof)) if path is not None}
+        folders = {name: path for name, path in ((BUNDLE, entry.bundle), ("proof", entry.proof)) if path is not None}
         return cls(slot, checkpoint, digests, _card(slot, checkpoint), report, answers, folders)
 
     def write(self, folder: Path) -> None:
@@ -165,9 +168,9 @@ def _require_same(what: str, found: object, digest: str, mend: str) -> None:
 
 def _bundled(folder: Path) -> object:
     """The digest of the checkpoint that a bundle was made from."""
-    bundle = read_json(folder / BUNDLE)
+    bundle = read_json(folder / BUNDLE_LIST)
     if not isinstance(bundle, dict):
-        raise BadFile(f"{folder / BUNDLE} holds no JSON object", mend="run edgelm deploy again")
+        raise BadFile(f"{folder / BUNDLE_LIST} holds no JSON object", mend="run edgelm deploy again")
     return bundle.get("checkpoint")
 
 
@@ -264,14 +267,14 @@ def _appear(out: Path) -> Iterator[Path]:
             _zip(folder, Path(partial, out.name)).replace(out)
 
 
-def _zip(folder: Path, archive: Path) -> Path:
+def _zip(folder: Path, path: Path) -> Path:
     """Zip a folder: the same files give the same bytes."""
-    with zipfile.ZipFile(archive, "w", allowZip64=True) as bundle:
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name in tree_files(folder):
             entry = zipfile.ZipInfo(name)  # its date is fixed
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_STORED if name.endswith(STORED) else zipfile.ZIP_DEFLATED
             entry.file_size = (folder / name).stat().st_size  # lets zipfile choose the 64-bit form
-            with (folder / name).open("rb") as origin, bundle.open(entry, "w") as sink:
+            with (folder / name).open("rb") as origin, archive.open(entry, "w") as sink:
                 shutil.copyfileobj(origin, sink, 1 << 20)
-    return archive
+    return path

@@ -9,7 +9,8 @@
                  /bundle/       what goes onto the phone
                  /proof/        a screenshot of the running app, or error.txt
 
-A zip is unpacked before anything is read; a folder is read where it lies.
+A folder is read where it lies. Of a zip, manifest, cards and reports are read from the archive; it is unpacked when
+a file itself is asked for.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from edgelm.archives import unzip
+from edgelm.archives import read_entry, unzip
 from edgelm.checkpoint import CARD, Card, Checkpoint, validate
-from edgelm.errors import MissingInput, UnknownName
-from edgelm.files import parse_json, read_bytes, read_json, sha256_bytes
-from edgelm.report import Report
+from edgelm.errors import BadFile, MissingInput, UnknownName
+from edgelm.files import parse_json, read_bytes, sha256_bytes
+from edgelm.report import REPORT, Report
 
 MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
 SOURCE = "source"
 README = "README.md"
-BUNDLE = "bundle.json"  # of a bundle: its files and the digest of the checkpoint it was made from
+BUNDLE = "bundle"
+BUNDLE_LIST = "bundle.json"  # in a bundle: its files and the digest of the checkpoint it was made from
 COLUMNS = {
     "commonsenseqa": "CommonsenseQA", "bbh": "BIG-Bench-Hard", "gsm8k": "GSM8K", "longbench": "LongBench",
     "humaneval": "HumanEval", "chid": "CHID", "truthfulqa": "TruthfulQA",
@@ -41,6 +43,8 @@ THROUGHPUT, MEMORY = "Throughput", "Memory-Usage"  # tokens a second, MiB
 HEADER = ("Model", *COLUMNS.values(), THROUGHPUT, MEMORY)  # one row a slot; an untested cell is empty, never 0
 MAX_ENTRIES = 100_000
 MAX_BYTES = 256 * 2**30  # three 8B models in FP32 with their bundles stay below
+MAX_RECORD = 64 << 20  # bytes of a manifest, card, report or configuration
+MAX_ANSWERS = 1 << 30  # bytes of a task's answers
 
 
 def _inside(path: str) -> str:
@@ -126,9 +130,27 @@ class Submission:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _read(self, name: str) -> bytes:
+        """The bytes of a record of the package.
+
+        Raises:
+            MissingInput: there is no such file.
+            BadFile: it is too large, no plain file, or a link out of the package.
+        """
+        if not self.origin.is_dir() and self._unpacked is None:
+            return read_entry(self.origin, name, most=MAX_RECORD, max_entries=MAX_ENTRIES)
+        path = self.path / name
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
+            raise BadFile(f"{path} is a link out of the package", mend="pack from plain files: edgelm pack")
+        return read_bytes(path, MAX_RECORD)
+
+    def _where(self, name: str) -> Path:
+        """A file of the package as errors name it."""
+        return (self.origin if self._unpacked is None else self.path) / name
+
     @cached_property
     def _manifest_bytes(self) -> bytes:
-        return read_bytes(self.path / MANIFEST)
+        return self._read(MANIFEST)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -138,7 +160,7 @@ class Submission:
             MissingInput: there is none.
             BadFile: it is not JSON, or a field is of the wrong kind.
         """
-        return validate(Manifest, parse_json(self._manifest_bytes, self.path / MANIFEST), MANIFEST)
+        return validate(Manifest, parse_json(self._manifest_bytes, self._where(MANIFEST)), MANIFEST)
 
     @cached_property
     def digest(self) -> str:
@@ -155,8 +177,8 @@ class Submission:
         """The reasons why slots hold no model."""
         return {slot: place.omitted for slot, place in self.manifest.models.items() if isinstance(place, Omitted)}
 
-    def model_folder(self, slot: str) -> Path:
-        """The folder of one slot's model.
+    def _place(self, slot: str) -> str:
+        """The folder of one slot's model, relative to the package.
 
         Raises:
             UnknownName: the manifest has no such slot.
@@ -167,7 +189,16 @@ class Submission:
         place = self.manifest.models[slot]
         if isinstance(place, Omitted):
             raise MissingInput(f"slot '{slot}' brings no model", why=place.omitted, mend=f"use {self.slots}")
-        return self.path / place
+        return place
+
+    def model_folder(self, slot: str) -> Path:
+        """The folder of one slot's model.
+
+        Raises:
+            UnknownName: the manifest has no such slot.
+            MissingInput: the slot is declared omitted.
+        """
+        return self.path / self._place(slot)
 
     def card(self, slot: str) -> Card:
         """The card of one slot's model.
@@ -176,8 +207,8 @@ class Submission:
             MissingInput: there is none.
             BadFile: with the field that is wrong.
         """
-        path = self.model_folder(slot) / CARD
-        return validate(Card, read_json(path), path)
+        name = f"{self._place(slot)}/{CARD}"
+        return validate(Card, parse_json(self._read(name), self._where(name)), self._where(name))
 
     def checkpoint(self, slot: str) -> Checkpoint:
         """The checkpoint of one slot, with its card (which lies beside the checkpoint's folder, not in it)."""
@@ -196,11 +227,17 @@ class Submission:
             MissingInput: there is none.
             BadFile: it is damaged.
         """
-        return Report.load(self.report_folder(slot))
+        name = f"{self._place(slot)}/report/{REPORT}"
+        try:
+            data = self._read(name)
+        except MissingInput:
+            where, mend = self._where(name).parent, "run edgelm evaluate or measure, then edgelm pack"
+            raise MissingInput(f"{where} holds no finished report", mend=mend) from None
+        return validate(Report, parse_json(data, self._where(name)), self._where(name))
 
     def bundle_folder(self, slot: str) -> Path:
         """The folder of one slot's bundle for the phone; it need not exist."""
-        return self.model_folder(slot) / "bundle"
+        return self.model_folder(slot) / BUNDLE
 
     def proof_folder(self, slot: str) -> Path:
         """The folder of one slot's proof that the app runs; it need not exist."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -94,6 +95,32 @@ def test_names_that_differ_by_case_are_found_in_a_folder(package: Any, rules: Ru
     package.relist()
     found = {finding.path for finding in check(package.path, rules) if finding.code == "PKG-02"}
     assert found == {"source/README.md", "source/readme.md"}
+
+
+@pytest.mark.parametrize("name", ["edgelm.json", "models/base/report/report.json", "source/pipe"])
+def test_a_pipe_in_a_folder_is_found_and_never_opened(package: Any, rules: Rules, name: str) -> None:
+    (package.path / name).unlink(missing_ok=True)
+    os.mkfifo(package.path / name)
+    assert [(finding.code, finding.path) for finding in check(package.path, rules)] == [("PKG-02", name)]
+
+
+def test_a_link_out_of_a_folder_is_found_and_not_followed(package: Any, tmp_path: Path, rules: Rules) -> None:
+    (tmp_path / "secret").write_text('{"format": "secret"}')
+    (package.path / "edgelm.json").unlink()
+    (package.path / "edgelm.json").symlink_to(tmp_path / "secret")
+    assert [finding.code for finding in check(package.path, rules)] == ["PKG-02"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("models/base/card.json", 65 << 20),
+                                            ("models/base/report/answers/gsm8k.jsonl", (1 << 30) + 1)])  # fmt: skip
+def test_records_too_large_for_the_memory_are_not_read(package: Any, rules: Rules, name: str, size: int) -> None:
+    os.truncate(package.path / name, size)  # a hole: it takes no space
+    assert [(finding.code, finding.path) for finding in check(package.path, rules)] == [("PKG-03", name)]
+
+
+def test_what_is_neither_folder_nor_file_is_refused(tmp_path: Path, rules: Rules) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert [finding.code for finding in check(tmp_path / "pipe", rules)] == ["PKG-01"]
 
 
 def zipped(folder: Path, path: Path) -> Path:

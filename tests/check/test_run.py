@@ -129,6 +129,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("MDL-02", lambda p: p.edit("edgelm.json", models={"base": {"omitted": "no time"}})),
     ("MDL-03", lambda p: p.edit("edgelm.json", models={"base": "models/base", "more": "models/base"})),
     ("MDL-04", lambda p: p.edit_card(base=...)),
+    ("MDL-04", lambda p: p.edit_card(derivation="upstream")),
     ("CKP-01", drop_weights),
     ("CKP-02", truncate),
     ("CKP-02", lambda p: (shutil.copy(p.weights, p.weights.with_name("again.safetensors")),
@@ -176,6 +177,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("RPT-04", lambda p: p.edit_task(score="100")),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**6} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**9} for row in rows])),
+    ("RPT-04", lambda p: p.edit_answers(lambda rows: [rows[0], rows[0], rows[0], rows[1]])),  # the score fits
     ("BND-01", lambda p: remove(p, "models/base/bundle")),
     ("BND-01", lambda p: remove(p, "models/base/bundle/model.gguf")),
     ("BND-03", lambda p: remove(p, "models/base/proof")),

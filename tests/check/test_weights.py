@@ -38,8 +38,10 @@ def test_whole_numbers_are_not_screened(tmp_path: Path) -> None:
 
 
 def test_a_model_class_that_is_not_known_is_not_judged_by_its_shape(package: Any, rules: Rules) -> None:
-    package.edit_config(model_type="my-own")
-    assert check(package.path, rules) == []
+    package.edit_config(model_type="my-own", num_hidden_layers=99)
+    (found,) = check(package.path, rules)  # once, however many checks need the shape
+    assert (found.code, found.severity) == ("CKP-04", "R")
+    assert "'my-own' is not known here; nothing could be compared" in found.what
 
 
 def test_a_stored_copy_of_a_tied_head_does_no_harm(package: Any, rules: Rules) -> None:

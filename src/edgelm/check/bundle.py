@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
 from edgelm.checkpoint import read_config
-from edgelm.submission import BUNDLE
+from edgelm.submission import BUNDLE, BUNDLE_LIST
 
 ERROR = "proof/error.txt"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -13,20 +13,20 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 def complete(model: Model) -> Findings:
     """BND-01: the bundle's own list of files, and RPT-01: the checkpoint that it was made from."""
-    path = model.find(f"bundle/{BUNDLE}")
+    path = model.find(f"{BUNDLE}/{BUNDLE_LIST}")
     if not path.is_file():
         if not model.find(ERROR).is_file():
-            yield finding("BND-01", model.at("bundle"), f"neither bundle/{BUNDLE} nor {ERROR}")
+            yield finding("BND-01", model.at(BUNDLE), f"neither {BUNDLE}/{BUNDLE_LIST} nor {ERROR}")
         return
     bundle = read_config(path)
     if bundle.get("checkpoint") != model.digest:
         what = f"made from {str(bundle.get('checkpoint'))[:12]}…, the checkpoint is {model.digest[:12]}…"
         yield finding("RPT-01", model.package.relative(path), what)
     listed = bundle.get("files")
-    names = [model.at(f"bundle/{name}") for name in listed] if isinstance(listed, dict) else []
+    names = [model.at(f"{BUNDLE}/{name}") for name in listed] if isinstance(listed, dict) else []
     missing = [name for name in names if name not in model.package.digests]
     if missing or not names:
-        yield finding("BND-01", model.at("bundle"), f"absent: {some(missing)}" if missing else "it lists no files")
+        yield finding("BND-01", model.at(BUNDLE), f"absent: {some(missing)}" if missing else "it lists no files")
 
 
 def proof(model: Model) -> Findings:

@@ -26,9 +26,7 @@ def _rows(package: Package) -> list[Row]:
         MissingInput, BadFile: it is absent, too large or no table.
     """
     path = package.path / _name(package)
-    data = read_bytes(path)
-    if len(data) > LARGEST:
-        raise BadFile(f"{path} has {len(data):,} bytes", why="a results file is a small table")
+    data = read_bytes(path, LARGEST)
     try:
         lines = [line for line in csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True) if line]
     except (UnicodeDecodeError, csv.Error) as error:

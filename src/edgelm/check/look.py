@@ -113,10 +113,7 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """The checkpoint's identity, from the digests of the package's files."""
-        below = self.at("checkpoint/")
-        digests = self.package.digests.items()
-        return digest_of({name.removeprefix(below): sha for name, sha in digests
-                          if name.startswith(below) and name != below + CARD})  # fmt: skip
+        return digest_of({name: self.package.digests[self.at(f"checkpoint/{name}")] for name in self.checkpoint.files})
 
     @property
     def has_report(self) -> bool:

@@ -30,6 +30,9 @@ def card(model: Model) -> Findings:
         yield finding("PKG-04", model.at(CARD), f"the card is of slot '{card.slot}', the model in '{model.slot}'")
     if track is not None and track.derivation == "compressed" and not card.base:
         yield finding("MDL-04", model.at(CARD), "the card names no base")
+    if track is not None and track.derivation == "compressed" and card.derivation == "upstream":
+        what = "the card says upstream: a base as it was published, not a compressed one"
+        yield finding("MDL-04", model.at(CARD), what, severity="R")
     if track is not None and track.derivation == "from-scratch" and card.derivation != "from-scratch":
         yield finding("MDL-04", model.at(CARD), f"the card says {card.derivation}")
 

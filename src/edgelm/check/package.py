@@ -13,23 +13,38 @@ from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
 from edgelm.files import tree_files
 from edgelm.report import REPORT
-from edgelm.submission import BUNDLE, MANIFEST, MAX_BYTES, MAX_ENTRIES, README, RESULTS, SOURCE
+from edgelm.submission import (
+    BUNDLE_LIST,
+    MANIFEST,
+    MAX_ANSWERS,
+    MAX_BYTES,
+    MAX_ENTRIES,
+    MAX_RECORD,
+    README,
+    RESULTS,
+    SOURCE,
+)  # fmt: skip
 
 MAX_RATIO = 100  # unpacked to packed
 SMALL = 64 << 20  # bytes: what unpacks to less is harmless at any ratio
+READ_WHOLE = {".json": MAX_RECORD, ".jinja": MAX_RECORD, ".jsonl": MAX_ANSWERS}  # bytes at most, by ending
 REQUIRED = (CARD, "checkpoint/config.json", f"report/{REPORT}")  # of each model
 SPELLINGS = {
     name.casefold(): name
-    for name in (MANIFEST, RESULTS, README, CARD, REPORT, BUNDLE, "LICENSE", "links.json", "error.txt", "config.json",
-                 "generation_config.json", "tokenizer.json", "tokenizer_config.json", "mlc-chat-config.json")
+    for name in (MANIFEST, RESULTS, README, CARD, REPORT, BUNDLE_LIST, "LICENSE", "links.json", "error.txt",
+                 "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                 "mlc-chat-config.json")
 }  # fmt: skip
 
 
-def archive(path: Path) -> Findings:
+def unsafe_zip(path: Path) -> Findings:
     """PKG-01, PKG-02, PKG-03 of a zip, from its directory: what is found here is not unpacked."""
+    if not path.is_file():
+        yield finding("PKG-01", path.name, f"{path.name} is neither a folder nor a file")
+        return
     try:
-        with zipfile.ZipFile(path) as bundle:
-            entries = bundle.infolist()
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         yield finding("PKG-01", path.name, f"{path.name} is no readable zip: {error}")
         return
@@ -37,6 +52,7 @@ def archive(path: Path) -> Findings:
     for entry in entries:
         if problem := entry_problem(entry, seen):
             yield finding("PKG-02", entry.filename, f"the entry {problem}")
+        yield from _too_large(entry.filename, entry.file_size)
     unpacked, packed = sum(entry.file_size for entry in entries), max(1, path.stat().st_size)
     if len(entries) > MAX_ENTRIES:
         yield finding("PKG-03", path.name, f"{len(entries):,} entries, at most {MAX_ENTRIES:,} are allowed")
@@ -46,14 +62,27 @@ def archive(path: Path) -> Findings:
         yield finding("PKG-03", path.name, f"unpacks to {unpacked // packed} times its size, at most {MAX_RATIO}")
 
 
+def unsafe_folder(folder: Path) -> Findings:
+    """PKG-02, PKG-03 of a folder, without opening a file: what leads elsewhere, may never end, or fills the memory."""
+    for path in sorted(folder.rglob("*")):
+        name, status = path.relative_to(folder).as_posix(), path.lstat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            yield finding("PKG-02", name, "this is a link or a device")
+        yield from _too_large(name, status.st_size)
+
+
+def _too_large(name: str, size: int) -> Findings:
+    """PKG-03 of a file that is read whole."""
+    most = next((most for ending, most in READ_WHOLE.items() if name.endswith(ending)), size)
+    if size > most and not name.startswith(f"{SOURCE}/"):
+        yield finding("PKG-03", name, f"{size:,} bytes, at most {most:,} are read")
+
+
 def plain_files(package: Package) -> Findings:
-    """PKG-02, PKG-03 of a folder: links, devices, names that differ by case alone, too many or too large files."""
+    """PKG-02, PKG-03 of a folder: names that differ by case alone, too many or too large files."""
     total, names = 0, []
     for path in sorted(package.path.rglob("*")):
         names.append(package.relative(path))
-        mode = path.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            yield finding("PKG-02", names[-1], "this is a link or a device")
         total += path.lstat().st_size
     folded = Counter(name.casefold() for name in names)
     for name in names:

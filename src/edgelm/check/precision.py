@@ -9,7 +9,7 @@ from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
 from edgelm.checkpoint import read_config
 from edgelm.headers import BUFFERS, TORCH_NAMES, Tensor
-from edgelm.submission import BUNDLE
+from edgelm.submission import BUNDLE, BUNDLE_LIST
 
 WHOLE = ("I", "U", "BOOL")  # beginnings of the integers' names
 PACKED = (*WHOLE, "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights
@@ -65,12 +65,12 @@ def quantised(model: Model) -> Findings:
 
 def bundled(model: Model) -> Findings:
     """QNT-03: the precision of a bundle, as MLC's configuration or the deploy target names it."""
-    path = model.find(f"bundle/{MLC_CONFIG}")
+    path = model.find(f"{BUNDLE}/{MLC_CONFIG}")
     if path.is_file():
         named = read_config(path).get("quantization")
         if named not in UNQUANTISED:
             yield finding("QNT-03", model.package.relative(path), f"quantization is {named!r}")
-    path = model.find(f"bundle/{BUNDLE}")
+    path = model.find(f"{BUNDLE}/{BUNDLE_LIST}")
     if path.is_file():
         option = re.search(r"[:,](?:dtype|quantization)=([^,]*)", str(read_config(path).get("target", "")))
         if option and option[1] not in (*UNQUANTISED, *CONFIG_DTYPES, *CONFIG_DTYPES.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from fractions import Fraction
 from typing import Any
 
@@ -51,9 +51,12 @@ def protocols(model: Model) -> Findings:
 
 
 def marks(model: Model) -> Findings:
-    """RPT-04: the scores made again from the marks of the supplied answers."""
+    """RPT-04: one answer a sample, and the scores made again from the marks of the supplied answers."""
     for task, score in model.report.tasks.items() if model.has_report else ():
         answers = _answers(model, task)
+        if repeated := [sample for sample, times in Counter(answer.sample for answer in answers).items() if times > 1]:
+            what = f"{len(repeated):,} samples are answered more than once: {repeated[0][:80]}"
+            yield finding("RPT-04", _log(model, task), what)
         wrong = [answer.sample for answer in answers if not 0 <= answer.mark <= FULL_MARK]
         if wrong:
             yield finding("RPT-04", _log(model, task), f"{len(wrong):,} marks outside 0 to 1: {wrong[0][:80]}")

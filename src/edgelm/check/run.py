@@ -12,7 +12,7 @@ from typing import Any
 from edgelm.check import bundle, claims, data, memory, model, package, precision, report, source, tokenizer, weights
 from edgelm.check.base import ORDER, Check, Finding, finding, worst
 from edgelm.check.look import Model, Package
-from edgelm.errors import EdgelmError, MissingInput, Unsupported
+from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, EdgelmError, MissingInput, Unsupported
 from edgelm.rules import Rules
 from edgelm.submission import Submission
 
@@ -36,7 +36,7 @@ def check(path: Path, rules: Rules, *, track: str | None = None, values: bool = 
         rules.track(track)
     if not path.exists():
         raise MissingInput(f"there is no submission {path}", mend="give the folder or zip that pack wrote")
-    if not path.is_dir() and (refused := list(package.archive(path))):
+    if refused := list(package.unsafe_folder(path) if path.is_dir() else package.unsafe_zip(path)):
         return sorted(refused, key=lambda found: found.key)
     with Submission(path) as submission:
         try:
@@ -62,7 +62,7 @@ def _add(found: list[Finding], check: Check, subject: Package | Model, opened: P
         for one in check.look(subject):  # what came before an error is kept
             found.append(one)
     except Unsupported:
-        return  # a model class that is not known here: nothing can be said about its shape
+        return  # a class of model that is not known here, which `weights.configuration` has said
     except Exception as error:
         met = finding(check.code, where, opened.cause(error))
         if all(met.what != other.what for other in found):
@@ -76,5 +76,5 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
 
 
 def exit_code(findings: list[Finding]) -> int:
-    """1 if the submission is refused, else 0."""
-    return int(worst(findings) == "E")
+    """`EXIT_FINDINGS` if the submission is refused, else `EXIT_GOOD`."""
+    return EXIT_FINDINGS if worst(findings) == "E" else EXIT_GOOD

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model, Package
 from edgelm.checkpoint import CARD, INDEX, read_config
-from edgelm.errors import BadFile, MissingInput
+from edgelm.errors import BadFile, MissingInput, Unsupported
 from edgelm.files import CHUNK
 from edgelm.headers import BUFFERS, Tensor, read_header
 
@@ -16,10 +16,16 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 
 
 def configuration(model: Model) -> Findings:
-    """CKP-04: there is a configuration that says which class of model it is."""
+    """CKP-04: there is a configuration that says which class of model it is, one that is known here."""
     family = model.checkpoint.config.get("model_type")
     if not isinstance(family, str):
         yield finding("CKP-04", model.at("checkpoint/config.json"), f"model_type is {json.dumps(family)}")
+        return
+    try:
+        _ = model.shape
+    except Unsupported as error:
+        what = f"{error.what}; nothing could be compared"
+        yield finding("CKP-04", model.at("checkpoint/config.json"), what, mend=error.mend, severity="R")
 
 
 def present(model: Model) -> Findings:

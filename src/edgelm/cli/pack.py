@@ -13,6 +13,7 @@ from edgelm.errors import BadOption
 from edgelm.pack import Entry
 from edgelm.pack import pack as run
 from edgelm.plugins import parse
+from edgelm.submission import BUNDLE_LIST
 
 
 def pack(
@@ -77,7 +78,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _entry(text: str) -> Entry:
     """A checkpoint, then reports and at most one bundle, told apart by what the folders hold."""
     checkpoint, *others = map(Path, text.split(","))
-    bundles = [folder for folder in others if (folder / "bundle.json").is_file()]
+    bundles = [folder for folder in others if (folder / BUNDLE_LIST).is_file()]
     if len(bundles) > 1:
         raise BadOption(f"two bundles are given: {bundles[0]} and {bundles[1]}", mend="give one")
     reports = tuple(folder for folder in others if folder not in bundles)
