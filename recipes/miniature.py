@@ -130,10 +130,11 @@ def hold(out: Path) -> None:
 
 @contextlib.contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Say how long the work took."""
+    """Say what is being done, and how long it took."""
+    note(f"{what} …")
     start = time.monotonic()
     yield
-    note(f"{time.monotonic() - start:6.1f} s  {what}")
+    note(f"        {time.monotonic() - start:.1f} s")
 
 
 if __name__ == "__main__":

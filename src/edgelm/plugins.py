@@ -111,8 +111,8 @@ _SINGULAR = {"tasks": "task", "train": "training step", "compress": "compression
              "deploy": "target", "devices": "device", "rules": "rule set", "cli": "verb"}  # fmt: skip
 
 
-def parse(kind: str, spec: str, **defaults: Any) -> Any:
-    """Make the plug-in instance that a spec asks for; `defaults` fill fields that the spec leaves open.
+def parse(kind: str, spec: str) -> Any:
+    """Make the plug-in instance that a spec asks for.
 
     Raises:
         UnknownName: no such plug-in.
@@ -129,7 +129,6 @@ def parse(kind: str, spec: str, **defaults: Any) -> Any:
             near = UnknownName("option", key, fields)
             raise BadOption(f"'{name}' has no option '{key}' (in '{spec}')", mend=near.mend)
         values[key] = convert(text, hints[key], f"{name}:{key}")
-    values = {key: value for key, value in defaults.items() if key in fields} | values
     missing = [
         field.name for field in fields.values()
         if field.name not in values
@@ -171,6 +170,8 @@ def convert(text: str, hint: Any, where: str) -> Any:
         if text not in allowed:
             raise BadOption(f"{where}={text} is not possible", mend=f"one of {', '.join(allowed)}")
         return text
+    if hint not in _PLAIN:
+        raise BadOption(f"{where} cannot be given in a spec", mend="write a rule set or plug-in of your own")
     try:
         if hint is bool:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
@@ -180,9 +181,11 @@ def convert(text: str, hint: Any, where: str) -> Any:
             raise ValueError(text)
         return hint(text)
     except (KeyError, ValueError):
-        raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend="see edgelm show") from None
+        mend = f"see edgelm show {where.partition(':')[0]}"
+        raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend=mend) from None
 
 
+_PLAIN = (bool, int, float, str, Path)
 _WANTED = {int: "a whole number (50M and 12GB are understood)", float: "a number", bool: "true or false"}
 
 

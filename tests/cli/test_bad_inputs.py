@@ -210,7 +210,7 @@ def test_submission_without_a_manifest(run: Run, tmp_path: Path) -> None:
 
 def _assert_refused(code: int, message: str, named: str) -> None:
     assert code == EXIT_INPUT, message
-    assert message.startswith("error: "), message
+    assert "error: " in message, message
     assert "mend: " in message, message
     assert named in message, message
     assert "Traceback" not in message

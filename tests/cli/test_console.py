@@ -36,7 +36,7 @@ def _failing(error):
     (ZeroDivisionError("ours"), 3, "fault of edgelm"),
     (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install 'edgelm[all]'"),
     (ModuleNotFoundError("No module named 'edgelm.x'", name="edgelm.x"), 3, "fault of edgelm"),
-    (KeyboardInterrupt(), 130, "run the same command again"),
+    (KeyboardInterrupt(), 130, "nothing half-made is left"),
 ])  # fmt: skip
 def test_every_end_has_its_exit_code_and_says_so_on_stderr(edgelm, monkeypatch, error, code, said):
     monkeypatch.setattr(ls, "available", _failing(error))
@@ -80,8 +80,8 @@ def test_progress_is_silent_where_there_is_no_terminal(capfd):
 
 
 @pytest.mark.parametrize(("bytes_", "text"), [
-    (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (12 * 2**30, "12.88 GB"),
-    (10**13, "10000.00 GB"),
+    (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 << 19, "1.5 MiB"), (12 * 2**30, "12.00 GiB"),
+    (10**13, "9313.23 GiB"),
 ])  # fmt: skip
 def test_sizes_for_people(bytes_, text):
     assert console.size(bytes_) == text

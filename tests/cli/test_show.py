@@ -9,8 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from edgelm.checkpoint import Card, Checkpoint
-from edgelm.cli.show import show
+from edgelm.cli.show import _readable, show
 from edgelm.errors import BadFile, MissingInput, UnknownName
+from edgelm.files import JsonLog
 from edgelm.report import Report, TaskScore
 
 app = typer.Typer()
@@ -65,11 +66,26 @@ def test_a_report(tmp_path):
     report = Report(checkpoint="c", name="m", parameters=5, bytes=10, dtypes={}, tasks={"t": score}, memory={"rss": 7})
     report.save(tmp_path)
     facts = _facts(tmp_path)
-    assert facts["t"] == "58.50 % (2 of 4 rows, p/1)" and facts["memory, rss"] == 7
+    assert facts["scores"]["t"]["score"] == "117/2" and facts["memory, rss"] == 7
+    assert _readable("scores", facts["scores"]) == "t: 58.50 % of 2 of 4 rows (p/1)"
+
+
+def test_a_report_in_the_making_says_how_to_go_on(tmp_path):
+    with JsonLog(tmp_path / "log" / "chid.jsonl") as log:
+        log.append([{"n": 1}, {"n": 2}])
+    facts = _facts(tmp_path)
+    assert facts["answers kept"] == {"chid": 2} and "again" in facts["report"]
+
+
+def test_a_suite_and_a_bundle(tmp_path, own):
+    assert _facts(own({"gsm8k/test.jsonl": b"{}"}).root)["files"] == ["gsm8k/test.jsonl"]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "bundle.json").write_text('{"target": "gguf"}')
+    assert _facts(tmp_path / "b")["target"] == "gguf"
 
 
 def test_a_plugin_shows_its_options():
-    assert _facts("hf")["batch"] == "int = 8"
+    assert _facts("hf")["batch"] == "int, by default 8"
     assert _facts("chid")["tasks"] == "chid"
 
 

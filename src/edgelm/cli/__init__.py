@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -16,7 +17,7 @@ from edgelm.plugins import available
 
 # The order of the work, left to right; verbs of other packages come after.
 ORDER = ("train", "compress", "evaluate", "measure", "deploy", "pack", "check", "score", "show", "ls", "data")
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def build(called: str | None) -> typer.Typer:
@@ -66,6 +67,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # OpenMP threads that spin while they wait make small models tenfold slower as soon as another program runs.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # unfinished folders are removed on the way out
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(called)()
@@ -74,11 +76,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
-            print("interrupted; run the same command again to go on", file=sys.stderr)
+            print("interrupted; nothing half-made is left, and answers that were finished are kept", file=sys.stderr)
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_INPUT)
     except Exception as error:
         package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if package not in ("", "edgelm"):

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, progress, size
+from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress, size
 from edgelm.compress import recipe
-from edgelm.compress.fallback import find_texts
+from edgelm.compress.fallback import built_in, find_texts
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
@@ -47,6 +47,9 @@ def compress(
     from edgelm.compress.run import compress as run  # loads torch
 
     texts = find_texts(calib or [], DataFolder(data, offline=offline))
+    if built_in() in texts:
+        note("no training text in --data, no --calib: calibrating on the short built-in text, which no competition's "
+             "rules allow")  # fmt: skip
     with progress() as bar:
         result = run(base, parsed, out, texts=texts, tokens=calib_tokens, sequence=seq, dtype=dtype, seed=seed,
                      progress=bar)  # fmt: skip

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +27,11 @@ Data = Annotated[
 ]
 OfflineFlag = Annotated[bool, typer.Option("--offline", envvar="EDGELM_OFFLINE", help="Never use the network.")]
 
+WIDE = 200  # columns of a table that goes to a file or a pipe
+
 _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
+if not _out.is_terminal and "COLUMNS" not in os.environ:
+    _out.width = WIDE
 
 
 def complain(error: EdgelmError) -> None:
@@ -42,9 +49,21 @@ def note(text: str) -> None:
     _err.print(text, markup=False, soft_wrap=True, style="dim")
 
 
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of stdout has gone (`edgelm … | head`), with the code a shell expects of that."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
 def emit_json(value: object) -> None:
     """A value as JSON on stdout; fractions as text in lowest terms, paths as text."""
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+    with _reader_may_leave():
+        print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
 
 def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
@@ -56,7 +75,8 @@ def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: 
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))  # plain text: brackets are no markup
-    _out.print(table)
+    with _reader_may_leave():
+        _out.print(table)
 
 
 @contextlib.contextmanager
@@ -83,13 +103,13 @@ def percent(score: Fraction) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people: decimal units, as sizes of files and memory are sold."""
+    """A number of bytes for people, in the binary units in which the rules limit memory."""
     value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.2f} GB"
+        value /= 1024
+    return f"{value:.2f} GiB"
 
 
 def count(number: int) -> str:

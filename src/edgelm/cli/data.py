@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.console import Data, Json, OfflineFlag, Out, count, emit_json, emit_table, note, progress
+from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, progress
 from edgelm.data.folder import DataFolder, cache_folder
 from edgelm.data.sources import Source, sources
 from edgelm.errors import InputError, UnknownName
+from edgelm.files import tree_files
 
 data = typer.Typer(no_args_is_help=True)
 
@@ -46,7 +47,7 @@ def _chosen(names: list[str] | None) -> list[Source]:
     known = {source.set for source in sources().values()} | set(sources())
     for name in names or []:
         if name not in known:
-            raise UnknownName("data set or source", name, known)
+            raise UnknownName("data set or source", name, {source.set for source in sources().values()})
     return [source for source in sources().values() if not names or {source.set, source.name} & set(names)]
 
 
@@ -92,4 +93,4 @@ def miniature(
     from edgelm.data.miniature import write
 
     write(out, seed=seed, rows=rows)
-    note(f"wrote {count(sum(1 for _ in out.rglob('*.json*')))} files to {out}")
+    note(f"wrote {len(tree_files(out))} files to {out}")

@@ -9,12 +9,12 @@ import typer
 
 from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, percent, progress
+from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
 from edgelm.evaluate import Selection
 from edgelm.evaluate import evaluate as run
 from edgelm.plugins import parse
-from edgelm.report import Report
+from edgelm.report import Report, read_answers
 
 
 def evaluate(
@@ -41,15 +41,29 @@ def evaluate(
     folder = DataFolder(data, offline=offline)
     tasks = [parse("tasks", spec) for spec in task]
     selection = Selection(limit, sample, seed)
+    checkpoint = Checkpoint(model)
     with progress() as bar:
         report = run(
-            Checkpoint(model), tasks, parse("engines", engine), folder, out,
+            checkpoint, tasks, parse("engines", engine), folder, out,
             prompting=prompting, selection=selection, progress=bar,
         )  # fmt: skip
+    context = checkpoint.config.get("max_position_embeddings")
+    for asked in tasks if isinstance(context, int) else ():
+        warn_of_context(out, asked.label, context)
     if json:
         emit_json(report.model_dump(mode="json"))
     else:
         show_scores(report)
+
+
+def warn_of_context(out: Path, label: str, context: int) -> None:
+    """Say how many questions or answers went beyond what the model was made for."""
+    answers = read_answers(out, label)
+    cut = sum(answer.prompt_tokens >= context for answer in answers)
+    beyond = sum(answer.prompt_tokens + answer.tokens > context for answer in answers)
+    if beyond:
+        note(f"{label}: of {len(answers)} answers {beyond} ran past the model's context of {context} tokens, and {cut} "
+             "questions filled it and may have lost their beginning")  # fmt: skip
 
 
 def show_scores(report: Report) -> None:

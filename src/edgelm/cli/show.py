@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,14 +12,19 @@ import typer
 
 from edgelm.checkpoint import CARD, Checkpoint, read_config
 from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress, size
+from edgelm.data.folder import SUITE, DataFolder
 from edgelm.errors import MissingInput, UnknownName
+from edgelm.files import JsonLog, read_json
 from edgelm.plugins import KINDS, available
 from edgelm.report import REPORT, Report
+from edgelm.score.standings import Standings
+from edgelm.score.text import two
 from edgelm.shapes import Shape, shape_of
-from edgelm.submission import MANIFEST, Submission
+from edgelm.submission import BUNDLE, MANIFEST, Submission
 
 Facts = dict[str, Any]  # what is shown, by name; numbers stay numbers in JSON
 _BYTES = ("bytes", "memory", "predicted")
+STANDINGS = "standings.json"  # what makes a folder a board
 PHONE_CONTEXT = 2048  # tokens that the memory estimate allows for
 
 
@@ -33,7 +40,7 @@ def show(
     if json:
         emit_json(facts)
     else:
-        known = {name: value for name, value in facts.items() if value not in (None, "")}
+        known = {name: value for name, value in facts.items() if value not in (None, "", [], {})}
         emit_table(("", ""), [(name, _readable(name, value)) for name, value in known.items()])
 
 
@@ -44,10 +51,14 @@ def _facts(what: str, digest: bool) -> Facts:
             return _submission(path)
         return {"config": str(path), **_shape(shape_of(read_config(path)))}
     if path.is_dir():
-        for name, read in ((MANIFEST, _submission), (REPORT, _report), ("bundle.json", _bundle)):
-            if (path / name).is_file():
+        for name, read in _KINDS.items():
+            if (path / name).exists():
                 return read(path)
-        return _checkpoint(Checkpoint(path), digest)
+        if (path / "config.json").is_file():
+            return _checkpoint(Checkpoint(path), digest)
+        why = f"none of {', '.join(_KINDS)}, config.json"
+        mend = "give the folder of a checkpoint, report, bundle, submission, board or suite"
+        raise MissingInput(f"{path} holds nothing that edgelm knows", why=why, mend=mend)
     return _plugin(what)
 
 
@@ -105,16 +116,31 @@ def _difference(expected: dict[str, tuple[int, ...]], stored: dict[str, tuple[in
 def _report(path: Path) -> Facts:
     report = Report.load(path)
     facts: Facts = {"report of": report.name, "checkpoint": report.checkpoint, "parameters": report.parameters}
-    for label, score in report.tasks.items():
-        facts[label] = f"{percent(score.score)} % ({score.samples} of {score.of} rows, {score.protocol})"
-    if report.speed:
-        facts |= {"throughput": f"{float(report.speed.throughput):.1f} tokens/s",
-                  "decode": f"{report.speed.decode:.1f} tokens/s", "device": report.speed.device}  # fmt: skip
+    facts["scores"] = {label: score.model_dump(mode="json") for label, score in report.tasks.items()}
+    if speed := report.speed:
+        facts |= {"tokens a second": round(float(speed.throughput), 1), "decoded a second": round(speed.decode, 1),
+                  "spread of the repeats": speed.spread, "device": speed.device}  # fmt: skip
     return facts | {f"memory, {meter}": value for meter, value in report.memory.items()}
 
 
+def _unfinished(path: Path) -> Facts:
+    kept = {log.stem: len(JsonLog(log).read(repair=False)) for log in sorted((path / "log").glob("*.jsonl"))}
+    return {"report": "not finished: give the same edgelm evaluate command again", "answers kept": kept}
+
+
+def _board(path: Path) -> Facts:
+    standing = Standings.model_validate(read_json(path / STANDINGS))
+    ranks = {row.team: f"rank {row.rank}, {two(row.total)} points" for row in standing.shown}
+    return {"board": standing.rules, "track": standing.track, "teams": ranks}
+
+
+def _suite(path: Path) -> Facts:
+    data = DataFolder(path, offline=True)
+    return {"data": data.suite, "files": list(data.names)}
+
+
 def _bundle(path: Path) -> Facts:
-    return read_config(path / "bundle.json")
+    return read_config(path / BUNDLE)
 
 
 def _submission(path: Path) -> Facts:
@@ -135,10 +161,18 @@ def _plugin(name: str) -> Facts:
         raise UnknownName("folder or plug-in", name, [name for kind in KINDS for name in available(kind)])
     plugin = found[0]
     facts: Facts = {plugin.kind: name, "what it is": plugin.summary}
-    for field in dataclasses.fields(plugin.load()):
+    target = plugin.load()
+    facts["options"] = cleandoc(target.__doc__ or "")
+    for field in dataclasses.fields(target):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        facts[field.name] = "required" if required else f"{field.type} = {field.default}"
+        kind = str(field.type).removeprefix("Literal")
+        facts[field.name] = f"{kind}, required" if required else f"{kind}, by default {field.default}"
     return facts
+
+
+_KINDS = {  # what a folder is, by a file that only it has; the first that is there decides
+    MANIFEST: _submission, REPORT: _report, BUNDLE: _bundle, STANDINGS: _board, SUITE: _suite, "log": _unfinished,
+}  # fmt: skip
 
 
 def _readable(name: str, value: Any) -> str:
@@ -146,6 +180,13 @@ def _readable(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{count(value)} ({size(value)})" if any(word in name for word in _BYTES) else count(value)
+    if name == "scores":
+        return "\n".join(f"{task}: {percent(Fraction(score['score']))} % of {score['samples']} of {score['of']} rows "
+                         f"({score['protocol']})" for task, score in value.items())  # fmt: skip
+    if isinstance(value, float):
+        return f"{value:.1%}" if name.startswith("spread") else f"{value:,.1f}"
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {count(item) if isinstance(item, int) else item}" for key, item in value.items())
+        return "\n".join(f"{key}: {_readable(key, item)}" for key, item in value.items())
     return str(value)
