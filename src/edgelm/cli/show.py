@@ -20,7 +20,7 @@ from edgelm.report import REPORT, Report
 from edgelm.score.standings import Standings
 from edgelm.score.text import two
 from edgelm.shapes import Shape, shape_of
-from edgelm.submission import BUNDLE, MANIFEST, Submission
+from edgelm.submission import BUNDLE_LIST, MANIFEST, Submission
 
 Facts = dict[str, Any]  # what is shown, by name; numbers stay numbers in JSON
 _BYTES = ("bytes", "memory", "predicted")
@@ -140,7 +140,7 @@ def _suite(path: Path) -> Facts:
 
 
 def _bundle(path: Path) -> Facts:
-    return read_config(path / BUNDLE)
+    return read_config(path / BUNDLE_LIST)
 
 
 def _submission(path: Path) -> Facts:
@@ -171,7 +171,7 @@ def _plugin(name: str) -> Facts:
 
 
 _KINDS = {  # what a folder is, by a file that only it has; the first that is there decides
-    MANIFEST: _submission, REPORT: _report, BUNDLE: _bundle, STANDINGS: _board, SUITE: _suite, "log": _unfinished,
+    MANIFEST: _submission, REPORT: _report, BUNDLE_LIST: _bundle, STANDINGS: _board, SUITE: _suite, "log": _unfinished,
 }  # fmt: skip
 
 
