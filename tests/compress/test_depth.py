@@ -10,6 +10,7 @@ from edgelm.compress.base import Progress
 from edgelm.compress.depth import Depth, similarity
 from edgelm.compress.model import Decoder
 from edgelm.errors import BadOption
+from edgelm.plugins import parse, spec_of
 
 WRITERS = ("self_attn.o_proj", "self_attn.dense", "mlp.down_proj", "mlp.fc2")
 
@@ -68,7 +69,11 @@ def test_similarity_is_that_of_the_models_own_states(
 
 def test_plan() -> None:
     config = {"num_hidden_layers": 6, "layer_types": list("abcdef"), "max_window_layers": 5}
-    assert Depth(2).plan(config) == {"num_hidden_layers": 4, "layer_types": list("abcd"), "max_window_layers": 4}
+    assert Depth(2, force=True).plan(config) == {
+        "num_hidden_layers": 4,
+        "layer_types": list("abcd"),
+        "max_window_layers": 4,
+    }
     assert config["num_hidden_layers"] == 6
     assert Depth(0).idle(config)
     with pytest.raises(BadOption, match=r"depth:drop=9 .* 5 layers") as caught:
@@ -76,3 +81,15 @@ def test_plan() -> None:
     assert caught.value.mend == "drop at most 3"
     with pytest.raises(BadOption, match="negative"):
         Depth(-1)
+
+
+@pytest.mark.parametrize(("drop", "layers"), [(1, 3), (2, 4), (9, 32)])
+def test_more_than_a_quarter_needs_force(drop: int, layers: int) -> None:
+    config = {"num_hidden_layers": layers}
+    with pytest.raises(BadOption, match=f"drop={drop} removes") as caught:
+        Depth(drop).plan(config)
+    assert f"depth:drop={drop},force=1" in caught.value.mend
+    assert parse("compress", f"depth:drop={drop},force=1").plan(config) == {"num_hidden_layers": layers - drop}
+    quarter = Depth(layers // 4)
+    assert quarter.idle(config) or quarter.plan(config) == {"num_hidden_layers": layers - layers // 4}
+    assert parse("compress", spec_of(Depth(drop, force=True))) == Depth(drop, force=True)

@@ -11,7 +11,7 @@ import torch
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.depth import Depth
-from edgelm.compress.recipe import plan
+from edgelm.compress.recipe import need, plan
 from edgelm.compress.width import Width
 from edgelm.errors import BadOption, Unsupported
 from edgelm.plugins import parse
@@ -38,8 +38,8 @@ def test_rows_of_a_published_shape(tmp_path: Path) -> None:
 
 
 def test_a_later_step_sees_what_an_earlier_one_made(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="20 layers"):
-        plan(config_only(tmp_path), [Depth(12), Depth(19)])
+    with pytest.raises(BadOption, match="24 layers"):
+        plan(config_only(tmp_path), [Depth(8), Depth(23)])
 
 
 def test_bytes_follow_the_dtype(base: Checkpoint) -> None:
@@ -47,6 +47,10 @@ def test_bytes_follow_the_dtype(base: Checkpoint) -> None:
         rows = plan(base, [Depth(1)], dtype)  # type: ignore[arg-type]
         assert rows[0].bytes == base.bytes == 4 * base.parameters
         assert rows[1].bytes == width * rows[1].parameters
+
+
+def test_need_is_that_of_the_whole_model_in_fp32(tmp_path: Path) -> None:
+    assert need(config_only(tmp_path)) == 4 * (8_030_261_248 + 4096 * 128_256)
 
 
 def test_planning_needs_no_torch(make_checkpoint: MakeCheckpoint) -> None:

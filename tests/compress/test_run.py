@@ -15,11 +15,13 @@ from edgelm.checkpoint import Card, Checkpoint, Source
 from edgelm.compress.base import FAMILIES, Step
 from edgelm.compress.config import portable
 from edgelm.compress.depth import Depth
+from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
 from edgelm.compress.recipe import plan
 from edgelm.compress.run import compress
 from edgelm.compress.width import Width
 from edgelm.data.texts import TextSource
 from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
+from edgelm.plugins import available
 
 SMALL: Any = {"tokens": 600, "sequence": 48}
 RECIPE: list[Step] = [Depth(1), Width(96)]
@@ -113,6 +115,8 @@ def test_card_carries_on(make_checkpoint: MakeCheckpoint, texts: list[TextSource
     assert card["base"] == base.path.name
     assert (card["slot"], card["derivation"], card["licence"]) == ("phi-2", "compressed", "MIT")
     assert card["recipe"] == ["depth:drop=1", "width:ffn=96,score=act"]
+    options = {"texts": [{"name": "squares", "sha256": ""}], **SMALL, "seed": 0, "dtype": "float16"}
+    assert card["options"] == [{"steps": [step], **options} for step in card["recipe"]]
     assert card["parents"] == [first.digest, base.digest]
     assert [source["name"] for source in card["data"]] == ["web", "squares", "squares"]
     assert card["shape"]["after"]["ffn"] == 96
@@ -122,6 +126,16 @@ def test_card_carries_on(make_checkpoint: MakeCheckpoint, texts: list[TextSource
     assert card["quality"]["kl"] > 0
     assert len(card["steps"]) == 2
     assert any("15%" in warning for warning in first.card.model_extra["warnings"])  # type: ignore[index]
+
+
+def test_the_built_in_text_is_warned_of(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    told: list[str] = []
+    base = Checkpoint(make_checkpoint("llama"))
+    result = compress(base, [Depth(1)], tmp_path / "out", **SMALL, progress=lambda what, *_: told.append(what))
+    assert BUILT_IN_WARNING in told
+    assert BUILT_IN_WARNING in result.card.model_extra["warnings"]  # type: ignore[index]
+    allowed = {name for plugin in available("rules").values() for name in plugin.load()().training_data}
+    assert built_in().name not in allowed
 
 
 def test_from_scratch_stays_so(make_checkpoint: MakeCheckpoint, texts: list[TextSource], tmp_path: Path) -> None:

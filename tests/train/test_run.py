@@ -95,7 +95,7 @@ def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
     wild = Pretrain(shape="tiny", steps=9, batch=256, adamw=1e30, warmup=0)
-    with pytest.raises(BadOption, match="is no number at step"):
+    with pytest.raises(BadOption, match="is no number at update"):
         train([*STEPS[:2], wild], data, tmp_path / "model")
     assert not any(tmp_path.iterdir())
 

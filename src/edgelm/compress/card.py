@@ -11,6 +11,7 @@ import transformers
 import edgelm
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.compress.calibrate import Calibration
+from edgelm.compress.fallback import BUILT_IN_WARNING
 from edgelm.compress.recipe import Row
 
 _MUCH_WORSE = 2.0  # factor of perplexity worth a warning
@@ -25,10 +26,12 @@ def result_card(
     calibration: Calibration,
     cast: Record,
     quality: Record,
+    options: Record,
 ) -> Card:
     """The card of what the recipe made of `base`; what only the parent's card says is kept.
 
-    A model trained from scratch stays one however it is cut; every other becomes a compressed one.
+    A model trained from scratch stays one however it is cut; every other becomes a compressed one. Its `options`
+    hold one entry for each run of `compress`, the last this one's: which steps it took, and with which options.
     """
     parent = base.card
     done = {
@@ -36,6 +39,7 @@ def result_card(
         "derivation": "from-scratch" if parent.derivation == "from-scratch" else "compressed",
         "recipe": [*parent.recipe, *(record["step"] for record in records)],
         "steps": [*parent.steps, *records],
+        "options": [*_earlier_options(parent), {"steps": [record["step"] for record in records], **options}],
         "data": [*parent.data, *calibration.sources],
         "prompting": base.prompting,
         "parents": [base.digest, *parent.parents],
@@ -51,6 +55,11 @@ def result_card(
         "threads": torch.get_num_threads(),
     }
     return Card.model_validate(parent.model_dump(exclude_unset=True) | done)
+
+
+def _earlier_options(parent: Card) -> list[Any]:
+    found = (parent.model_extra or {}).get("options")
+    return found if isinstance(found, list) else []
 
 
 def _dimensions(row: Row) -> dict[str, int]:
@@ -73,5 +82,5 @@ def _warnings(
     if quality["perplexity"] > _MUCH_WORSE * quality["perplexity_base"]:
         found.append(f"perplexity rose from {quality['perplexity_base']:.4g} to {quality['perplexity']:.4g}")
     if calibration.record["fallback"]:
-        found.append("calibrated on the short built-in text; give text like that of the model's task")
+        found.append(BUILT_IN_WARNING)
     return found + cast["warnings"]

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from edgelm.compress.model import Decoder
 
 _DAMAGE = 0.15  # share of the layers above which generation is known to suffer first (arXiv 2408.11796)
+_RUIN = 0.25  # share above which nobody gets a usable model without knowing why
 
 
 @dataclass(frozen=True)
 class Depth:
     """Remove `drop` layers: by `bi` those that turn the stream least, by `angle` the block that does.
 
-    The first and the last layer stay. With x_l the input of layer l, BI_l = 1 − mean cos(x_l, x_{l+1}), and the
-    angle of a block of n is arccos(mean cos(x_l, x_{l+n})) / π.
+    The first and the last layer stay; more than a quarter of the layers goes only by `force`. With x_l the input of
+    layer l, BI_l = 1 − mean cos(x_l, x_{l+1}), and the angle of a block of n is arccos(mean cos(x_l, x_{l+n})) / π.
     """
 
     drop: int
     score: Literal["bi", "angle"] = "bi"
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.drop < 0:
@@ -41,7 +43,7 @@ class Depth:
         """The configuration with `drop` layers fewer.
 
         Raises:
-            BadOption: the model has not that many layers between its first and its last.
+            BadOption: the model has not that many layers between its first and its last, or too many would go.
         """
         layers = config["num_hidden_layers"]
         free = max(layers - 2, 0)
@@ -50,6 +52,12 @@ class Depth:
                 f"depth:drop={self.drop} is too much for a model of {layers} layers",
                 why="the first and the last layer stay",
                 mend=f"drop at most {free}",
+            )
+        if self.drop > _RUIN * layers and not self.force:
+            raise BadOption(
+                f"depth:drop={self.drop} removes {self.drop / layers:.0%} of {layers} layers",
+                why=f"above {_RUIN:.0%} a model no longer generates well without much training",
+                mend=f"drop at most {int(_RUIN * layers)}, or add force=1: depth:drop={self.drop},force=1",
             )
         return keep_layers(config, range(layers - self.drop))
 

@@ -10,6 +10,11 @@ from edgelm.data.folder import DataFolder
 from edgelm.data.texts import OPEN, TextSource, from_file, from_folder, plain
 from edgelm.files import sha256_bytes
 
+BUILT_IN_WARNING = (
+    "calibrated on the short built-in text, which is in no rule set's allowed data, so that such a model cannot be "
+    "handed in: give --data or --calib"
+)
+
 
 def find_texts(paths: Sequence[Path], data: DataFolder) -> list[TextSource]:
     """The texts of the given files; of the data folder if none is given; the built-in one if that has none.

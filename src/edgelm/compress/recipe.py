@@ -56,6 +56,15 @@ def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> l
     return rows
 
 
+def need(base: Checkpoint) -> int:
+    """Bytes of memory that `compress` takes at the least: all weights in FP32, and a head for comparing.
+
+    Writing adds no second copy, whatever the dtype: weights go one by one as they are cast. The libraries themselves,
+    and with few layers the calibration text's states and `width`'s sums over it, come on top.
+    """
+    return 4 * (base.shape.parameters + base.shape.head_parameters)
+
+
 def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
     """The torch name of the dtype that the result is stored in.
 

@@ -16,7 +16,7 @@ from edgelm.compress.base import Config, Progress, Step
 from edgelm.compress.calibrate import Calibration, draw
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
-from edgelm.compress.fallback import built_in
+from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
 from edgelm.compress.model import Decoder
 from edgelm.compress.quality import Reference
 from edgelm.compress.recipe import Dtype, plan, stored_dtype
@@ -66,8 +66,15 @@ def compress(
     rows = plan(base, steps, dtype)
     if not base.has_weights:
         raise MissingInput(f"{base.path} holds no weights", mend="give a whole checkpoint; --plan works without")
+    texts = list(texts) or [built_in()]
+    options = {
+        "texts": [{"name": text.name, "sha256": text.sha256} for text in texts], "tokens": tokens,
+        "sequence": sequence, "seed": seed, "dtype": dtype,
+    }  # fmt: skip
     with new_folder(out) as folder:
-        calibration = draw(base, list(texts) or [built_in()], tokens=tokens, sequence=sequence, seed=seed)
+        calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
+        if calibration.record["fallback"]:
+            progress(BUILT_IN_WARNING, 0, 1)
         progress("load the base", 0, 1)
         model = Decoder.load(base)
         reference = Reference.of(model, calibration.held_out)
@@ -78,7 +85,7 @@ def compress(
         del model  # its tensors go one by one as they are cast
         cast = _write(base, config, tensors, folder, target)
         quality = _judge(Checkpoint(folder), target, reference, progress)
-        Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality))
+        Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality, options))
     return Checkpoint(out)
 
 

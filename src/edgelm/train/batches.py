@@ -1,4 +1,4 @@
-"""Which sequences an optimiser step sees, and how they become tensors."""
+"""Which sequences an update sees, and how they become tensors."""
 
 from __future__ import annotations
 

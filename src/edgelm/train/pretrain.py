@@ -20,12 +20,12 @@ from edgelm.train.batches import IGNORED, draw_batches, micro_batches
 from edgelm.train.export import export, llama_config
 
 METRICS = "metrics.jsonl"
-RECENT = 20  # steps over which the card's loss is a mean
+RECENT = 20  # updates over which the card's loss is a mean
 
 
 @dataclass(frozen=True)
 class Pretrain:
-    """`batch` is tokens of an optimiser step, `micro` of one pass through the model; rates are peaks.
+    """`steps` are updates, `batch` is the tokens of one, `micro` of one pass through the model; rates are peaks.
 
     `muon`, `adamw`, `init` and `theta` are, unless given, those that suit the shape (`TUNINGS` in `train/base.py`).
     """
@@ -36,7 +36,7 @@ class Pretrain:
     micro: int = 1024
     muon: float | None = None  # learning rate of the matrices inside layers
     adamw: float | None = None  # of the embedding and the norms
-    warmup: float = 0.04  # share of the steps
+    warmup: float = 0.04  # share of the updates
     decay: float = 0.4
     wd: float = 0.1  # decay of the matrices' weights
     clip: float = 1.0  # largest norm of a gradient
@@ -58,19 +58,20 @@ class Pretrain:
         return replace(TUNINGS[self.shape], **{name: value for name, value in options.items() if value is not None})
 
     def run(self, work: Work) -> dict[str, Any]:
-        """Train, write a line of metrics a step, and export the model.
+        """Train, write a line of metrics an update, and export the model.
 
         Raises:
             BadOption: a sequence is longer than the shape's context, or the loss stopped being a number.
             MissingInput: no sequences.
             Unsupported: a weight does not fit into fp16.
+            NoSpace: the disk is full.
         """
         shape = replace(SHAPES[self.shape], vocab=len(work.tokenizer))
         _require_fitting(work.examples, shape)
         model = self._fresh_model(shape, work.tokenizer)
         losses: list[float] = []
         with disk_errors(work.folder), (work.folder / METRICS).open("wb") as log:
-            for metrics in self._steps(model, work.examples):
+            for metrics in self._updates(model, work.examples):
                 losses.append(metrics["loss"])
                 log.write(canonical_json(metrics) + b"\n")
                 log.flush()
@@ -79,10 +80,10 @@ class Pretrain:
         recent = losses[-RECENT:]
         return {"step": "pretrain", "parameters": shape.parameters, "loss": round(sum(recent) / len(recent), 4)}
 
-    def schedule(self, step: int) -> float:
-        """The share of the peak rate at a step (from 0): up, level, and linearly down to the end."""
+    def schedule(self, update: int) -> float:
+        """The share of the peak rate at an update (from 0): up, level, and linearly down to the end."""
         up, down = max(1, round(self.warmup * self.steps)), max(1, round(self.decay * self.steps))
-        return min(1.0, (step + 1) / up, (self.steps - step) / down)
+        return min(1.0, (update + 1) / up, (self.steps - update) / down)
 
     def _fresh_model(self, shape: Shape, tokenizer: Any) -> LlamaForCausalLM:
         tuning = self.tuning
@@ -95,25 +96,31 @@ class Pretrain:
                     parameter.div_(math.sqrt(2 * shape.layers))
         return model
 
-    def _steps(self, model: LlamaForCausalLM, examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
+    def _updates(self, model: LlamaForCausalLM, examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
         optimizers = self._optimizers(model)
         batches = draw_batches(examples, self.batch, self.seed)
         tokens = 0
-        for step in range(self.steps):
+        for update in range(self.steps):
             batch = next(batches)
             tokens += sum(len(example.ids) for example in batch)
             loss = self._backward(model, batch)
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), self.clip).item()
             if not math.isfinite(loss) or not math.isfinite(norm):
-                raise BadOption(f"the loss or its gradient is no number at step {step + 1}",
+                raise BadOption(f"the loss or its gradient is no number at update {update + 1}",
                                 why="the weights have blown up", mend="lower muon= or adamw=")  # fmt: skip
-            scale = self.schedule(step)
+            scale = self.schedule(update)
             for optimizer, rate in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * scale
                 optimizer.step()
                 optimizer.zero_grad()
-            yield {"step": step + 1, "tokens": tokens, "loss": loss, "lr": self.tuning.muon * scale, "grad_norm": norm}
+            yield {
+                "step": update + 1,
+                "tokens": tokens,
+                "loss": loss,
+                "lr": self.tuning.muon * scale,
+                "grad_norm": norm,
+            }
 
     def _optimizers(self, model: LlamaForCausalLM) -> list[tuple[Optimizer, float]]:
         inside = {name: parameter for name, parameter in model.model.layers.named_parameters() if parameter.ndim == 2}
