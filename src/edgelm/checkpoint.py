@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -206,12 +206,7 @@ class Checkpoint:
 
         The card, logs, hidden files and what else lies in the folder do not change what the model answers.
         """
-        return [
-            path.name
-            for path in sorted(self.path.iterdir())
-            if path.is_file() and path.name != CARD and not path.name.startswith(".")
-            and (path.suffix in _PARTS or path.stem in _LICENCES)
-        ]  # fmt: skip
+        return [path.name for path in sorted(self.path.iterdir()) if is_part(path.name) and path.is_file()]
 
     def file_digests(self, progress: Callable[[int], object] | None = None) -> dict[str, str]:
         """The sha256 of every file in `files` by name. Links count as what they point to (the hub's cache)."""
@@ -221,6 +216,13 @@ class Checkpoint:
         """Write `card.json`."""
         write_json(self.path / CARD, card.model_dump(mode="json", exclude_defaults=True))
         self.__dict__.pop("card", None)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of that name in a checkpoint's folder is one of its `files`."""
+    path = PurePosixPath(name)
+    named = path.suffix in _PARTS or path.stem in _LICENCES
+    return named and name != CARD and not name.startswith(".") and "/" not in name
 
 
 def digest_of(files: Mapping[str, str]) -> str:

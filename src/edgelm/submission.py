@@ -220,6 +220,20 @@ class Submission:
         """The folder of one slot's report; it need not exist."""
         return self.model_folder(slot) / "report"
 
+    def report_bytes(self, slot: str) -> bytes:
+        """The contents of one slot's `report.json`.
+
+        Raises:
+            MissingInput: there is none.
+            BadFile: it cannot be read.
+        """
+        name = f"{self._place(slot)}/report/{REPORT}"
+        try:
+            return self._read(name)
+        except MissingInput:
+            where, mend = self._where(name).parent, "run edgelm evaluate or measure, then edgelm pack"
+            raise MissingInput(f"{where} holds no finished report", mend=mend) from None
+
     def report(self, slot: str) -> Report:
         """The report of one slot.
 
@@ -227,13 +241,8 @@ class Submission:
             MissingInput: there is none.
             BadFile: it is damaged.
         """
-        name = f"{self._place(slot)}/report/{REPORT}"
-        try:
-            data = self._read(name)
-        except MissingInput:
-            where, mend = self._where(name).parent, "run edgelm evaluate or measure, then edgelm pack"
-            raise MissingInput(f"{where} holds no finished report", mend=mend) from None
-        return validate(Report, parse_json(data, self._where(name)), self._where(name))
+        where = self._where(f"{self._place(slot)}/report/{REPORT}")
+        return validate(Report, parse_json(self.report_bytes(slot), where), where)
 
     def bundle_folder(self, slot: str) -> Path:
         """The folder of one slot's bundle for the phone; it need not exist."""

@@ -4,18 +4,21 @@ from fractions import Fraction
 
 import pytest
 
+from edgelm.checkpoint import digest_of
 from edgelm.errors import MissingInput, UnknownName
-from edgelm.report import Report, Speed, TaskScore, Workload
+from edgelm.files import sha256_file
+from edgelm.report import REPORT, Report, Speed, TaskScore, Workload
 from edgelm.rules.miniature import Miniature
 from edgelm.score.collect import collect, reference_entry, slot_model
 from edgelm.score.standings import standings
 
 RULES = Miniature()
+CHECKPOINT = digest_of({"config.json": "0" * 64})
 WORKLOAD = Workload(prompt_tokens=RULES.prompt_tokens, generated_tokens=RULES.generated_tokens, repeats=RULES.repeats)
 
 
-def task(score, samples=10, of=10):
-    return TaskScore(protocol="p", prompting="base", engine={}, score=Fraction(score), samples=samples, of=of)
+def task(score, samples=10, of=10, protocol="miniature-1/rows-0"):
+    return TaskScore(protocol=protocol, prompting="base", engine={}, score=Fraction(score), samples=samples, of=of)
 
 
 def speed(nanoseconds=10**9, repeats=3, workload=WORKLOAD):
@@ -25,8 +28,8 @@ def speed(nanoseconds=10**9, repeats=3, workload=WORKLOAD):
 
 def report(**changes):
     tasks = {"commonsenseqa": task(50), "gsm8k": task("100/3"), "chid": task(0)}
-    whole = Report(checkpoint="c", name="small", parameters=7, bytes=14, dtypes={"F16": 14}, tasks=tasks, speed=speed(),
-                   memory={RULES.memory_meter: 1000})  # fmt: skip
+    whole = Report(checkpoint=CHECKPOINT, name="small", parameters=7, bytes=14, dtypes={"F16": 14}, tasks=tasks,
+                   speed=speed(), memory={RULES.memory_meter: 1000})  # fmt: skip
     return whole.model_copy(update=changes)
 
 
@@ -75,21 +78,54 @@ def test_holdouts_are_read_one_by_one():
 def package(tmp_path):
     """`package("team", report)`: a folder with a manifest and a report, as far as scoring reads one."""
 
-    def make(team, content, track="compression"):
+    def make(team, content, track="compression", rules=RULES.digest):
         folder = tmp_path / team
-        manifest = {"format": 1, "team": team, "track": track, "rules": RULES.digest, "title": f"{team}'s entry",
-                    "method": "m", "contact": "c", "models": {"base": "models/base"}, "files": [],
-                    "claims": "results.csv", "made_by": "test"}  # fmt: skip
         place = folder / "models/base/report"
         place.mkdir(parents=True)
-        (folder / "edgelm.json").write_text(json.dumps(manifest))
         if isinstance(content, str):
-            (place / "report.json").write_text(content)
+            (place / REPORT).write_text(content)
         elif content is not None:
             content.save(place)
+        files = {"models/base/checkpoint/config.json": "0" * 64, "models/base/checkpoint/card.json": "1" * 64}
+        if content is not None:
+            files[f"models/base/report/{REPORT}"] = sha256_file(place / REPORT)
+        listed = [{"path": path, "size": 1, "sha256": sha256} for path, sha256 in files.items()]
+        manifest = {"format": 1, "team": team, "track": track, "rules": rules, "title": f"{team}'s entry",
+                    "method": "m", "contact": "c", "models": {"base": "models/base"}, "files": listed,
+                    "claims": "results.csv", "made_by": "test"}  # fmt: skip
+        (folder / "edgelm.json").write_text(json.dumps(manifest))
         return folder
 
     return make
+
+
+def test_a_submission_made_for_other_rules_is_out(package):
+    [entry] = collect(RULES, [package("team", report(), rules="ab" * 32)])["compression"]
+    [reason] = entry.reasons
+    assert reason.startswith("rules: made for other rules (abababababab…")
+    assert RULES.digest[:12] in reason
+
+
+def test_a_report_that_was_changed_after_packing_is_out(package):
+    folder = package("team", report())
+    report(bytes=1).save(folder / "models/base/report")
+    [entry] = collect(RULES, [folder])["compression"]
+    assert entry.reasons == ("base: report.json is not the one that the manifest lists",)
+
+
+def test_the_report_of_another_checkpoint_is_out(package):
+    [entry] = collect(RULES, [package("team", report(checkpoint="c" * 64))])["compression"]
+    [reason] = entry.reasons
+    assert reason == f"base: the report is of checkpoint cccccccccccc…, the manifest lists {CHECKPOINT[:12]}…"
+
+
+def test_scores_on_other_rows_than_most_teams_used_are_missing(package):
+    tasks = {**report().tasks, "gsm8k": task(100, protocol="miniature-1/gsm8k-0")}
+    folders = [package("a", report(tasks=tasks)), package("b", report()), package("c", report())]
+    a, b, _ = sorted(collect(RULES, folders)["compression"], key=lambda entry: entry.team)
+    assert set(a.models["base"].scores) == {"commonsenseqa", "chid"}
+    assert a.models["base"].notes == ("gsm8k: scored by miniature-1/gsm8k-0, compared is by miniature-1/rows-0",)
+    assert b.models["base"].scores["gsm8k"] == Fraction(100, 3)
 
 
 def test_submissions_become_standings(package):
@@ -98,6 +134,7 @@ def test_submissions_become_standings(package):
     by_track = collect(RULES, folders)
     assert list(by_track) == ["compression"]
     standing = standings(RULES, RULES.track("compression"), by_track["compression"])
+    assert all(not entry.reasons for entry in by_track["compression"])
     assert [row.team for row in standing.board] == ["fast", "slow"]
     assert [out.team for out in standing.ineligible] == ["heavy"]
     assert by_track["compression"][0].title == "fast's entry"

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import PurePosixPath
 
+from edgelm.checkpoint import digest_of, is_part
 from edgelm.errors import BadFile, MissingInput
-from edgelm.report import Report, Speed
+from edgelm.files import sha256_bytes
+from edgelm.report import REPORT, Report, Speed
 from edgelm.rules.base import Rules
 from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry, SlotModel
+from edgelm.score.protocols import common, hold_to, refusal
 from edgelm.submission import Submission
 
 UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
 
 
 def collect(rules: Rules, paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Entry]]:
-    """The entries of submissions (folders or zips), by track.
+    """The entries of submissions (folders or zips), by track; within one, a task's scores are of one protocol.
 
     Raises:
         MissingInput: there is no such submission, or it has no manifest.
@@ -30,7 +34,7 @@ def collect(rules: Rules, paths: Iterable[str | os.PathLike[str]]) -> dict[str, 
         with Submission(path) as submission:
             track = rules.track(submission.manifest.track)
             by_track[track.name].append(entry_of(rules, submission))
-    return dict(by_track)
+    return {name: [hold_to(common(rules, entries), entry) for entry in entries] for name, entries in by_track.items()}
 
 
 def entry_of(rules: Rules, submission: Submission, received: datetime = UNTIMED) -> Entry:
@@ -41,6 +45,7 @@ def entry_of(rules: Rules, submission: Submission, received: datetime = UNTIMED)
         title=submission.manifest.title,
         received=received,
         models={slot: _model_in(rules, submission, slot) for slot in submission.slots},
+        reasons=tuple(_disqualified(rules, submission)),
     )
 
 
@@ -53,6 +58,7 @@ def reference_entry(rules: Rules, reports: Mapping[str, Report], name: str) -> E
 def slot_model(rules: Rules, report: Report) -> SlotModel:
     """What of a report counts: complete task scores, throughput on the rules' workload, memory by the rules' meter."""
     scores: dict[str, Fraction | None] = {}
+    protocols: dict[str, str] = {}
     notes = []
     for task in _scored_tasks(rules):
         result = report.tasks.get(task)
@@ -60,8 +66,10 @@ def slot_model(rules: Rules, report: Report) -> SlotModel:
             notes.append(f"{task}: not evaluated")
         elif not result.complete:
             notes.append(f"{task}: {result.samples} of {result.of} rows answered")
+        elif refused := refusal(rules, task, result.protocol):
+            notes.append(f"{task}: {refused}")
         else:
-            scores[task] = result.score
+            scores[task], protocols[task] = result.score, result.protocol
     no_speed = _no_throughput(rules, report.speed)
     if no_speed:
         notes.append(f"{THROUGHPUT}: {no_speed}")
@@ -71,6 +79,7 @@ def slot_model(rules: Rules, report: Report) -> SlotModel:
     return SlotModel(
         name=report.name,
         scores=scores,
+        protocols=protocols,
         throughput=report.speed.throughput if report.speed and not no_speed else None,
         peak_memory=peak,
         parameters=report.parameters,
@@ -83,7 +92,32 @@ def _model_in(rules: Rules, submission: Submission, slot: str) -> SlotModel:
     try:
         return slot_model(rules, submission.report(slot))
     except (MissingInput, BadFile) as error:
-        return SlotModel(name=slot, scores={}, notes=(error.what.replace(f"{submission.path}/", ""),))
+        return SlotModel(name=slot, scores={}, notes=(error.what.replace(f"{submission.origin}/", ""),))
+
+
+def _disqualified(rules: Rules, submission: Submission) -> Iterator[str]:
+    """Why a submission is out before anything is ranked: made for other rules, or with a report that is not its own."""
+    manifest = submission.manifest
+    if manifest.rules != rules.digest:
+        yield f"rules: made for other rules ({manifest.rules[:12]}…, ranked are those of {rules.digest[:12]}…)"
+    listed = {str(PurePosixPath(file.path)): file.sha256 for file in manifest.files}
+    for slot, place in manifest.models.items():
+        if isinstance(place, str):
+            yield from _doubts(submission, slot, PurePosixPath(place), listed)
+
+
+def _doubts(submission: Submission, slot: str, place: PurePosixPath, listed: Mapping[str, str]) -> Iterator[str]:
+    """Why a report is not one of the model beside it; nothing where no report can be read, for then nothing counts."""
+    folder = f"{place}/checkpoint/"
+    files = {path.removeprefix(folder): sha256 for path, sha256 in listed.items() if path.startswith(folder)}
+    own = digest_of({name: sha256 for name, sha256 in files.items() if is_part(name)})
+    try:
+        if sha256_bytes(submission.report_bytes(slot)) != listed.get(str(place / "report" / REPORT)):
+            yield f"{slot}: {REPORT} is not the one that the manifest lists"
+        elif (made_from := submission.report(slot).checkpoint) != own:
+            yield f"{slot}: the report is of checkpoint {made_from[:12]}…, the manifest lists {own[:12]}…"
+    except (MissingInput, BadFile):
+        return
 
 
 def _scored_tasks(rules: Rules) -> list[str]:

@@ -49,6 +49,7 @@ class SlotModel(Record):
 
     name: str
     scores: dict[str, Score]  # percent, by task; None or absent is missing
+    protocols: dict[str, str] = {}  # by which the scores were made
     throughput: Score = None  # tokens a second, unrounded; None without enough valid repeats
     peak_memory: int | None = None  # bytes by the rules' meter; None when it was not measured
     parameters: int = 0

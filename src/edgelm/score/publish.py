@@ -12,6 +12,7 @@ from edgelm.report import Report
 from edgelm.rules.base import Rules
 from edgelm.score.collect import collect, reference_entry
 from edgelm.score.page import render
+from edgelm.score.protocols import common, hold_to
 from edgelm.score.standings import Standings, standings
 from edgelm.score.write import write_standings
 
@@ -47,7 +48,9 @@ def publish(
     with new_folder(out) as folder:
         for track, entries in sorted(by_track.items()):
             standing = standings(rules, rules.track(track), entries)
-            shown = reference_entry(rules, reference, REFERENCE) if reference else None
+            shown = None
+            if reference:
+                shown = hold_to(common(rules, entries), reference_entry(rules, reference, REFERENCE))
             html = render(rules, standing, entries, shown) if page else None
             write_standings(folder / track, rules, standing, entries, html)
             boards.append(standing)
