@@ -54,7 +54,7 @@ def main(
     rows: Annotated[int, typer.Option(help="Test rows of each task.")] = 100,
 ) -> None:
     """Run the miniature competition, from random weights to the leaderboard page."""
-    torch.set_num_threads(1)  # a model this small gains nothing from more, and one thread gives the same bytes anywhere
+    torch.set_num_threads(1)  # more gain nothing on a model this small, and would change its bytes
     make_base(out, training or [], rows)
     for team, steps in TEAMS.items():
         compress_base(out, team, steps)

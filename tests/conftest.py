@@ -29,9 +29,9 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and golden answers beside the project."""
-    folder = ROOT.parent / "shared"
+    folder = Path(os.environ.get("EDGELM_SHARED") or ROOT.parent / "shared")
     if not folder.is_dir():
-        pytest.skip("the shared data folder is not beside the project")
+        pytest.skip("there is no folder of real data: EDGELM_SHARED, or `shared` beside the project")
     return folder
 
 

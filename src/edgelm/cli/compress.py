@@ -41,6 +41,7 @@ def compress(
     rows = recipe.plan(base, parsed, dtype)
     if plan:
         _show(rows, {}, json)
+        note(f"the run needs at least {size(recipe.need(base))} of memory, beside the libraries")
         return
     if out is None:
         raise BadOption("compress needs a folder to write", mend="add -o FOLDER, or --plan to write nothing")

@@ -48,8 +48,9 @@ def evaluate(
             prompting=prompting, selection=selection, progress=bar,
         )  # fmt: skip
     context = checkpoint.config.get("max_position_embeddings")
-    for asked in tasks if isinstance(context, int) else ():
-        warn_of_context(out, asked.label, context)
+    if isinstance(context, int):
+        for asked in tasks:
+            warn_of_context(out, asked.label, context)
     if json:
         emit_json(report.model_dump(mode="json"))
     else:
