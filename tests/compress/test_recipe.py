@@ -49,8 +49,9 @@ def test_bytes_follow_the_dtype(base: Checkpoint) -> None:
         assert rows[1].bytes == width * rows[1].parameters
 
 
-def test_need_is_that_of_the_whole_model_in_fp32(tmp_path: Path) -> None:
-    assert need(config_only(tmp_path)) == 4 * (8_030_261_248 + 4096 * 128_256)
+def test_need_is_the_whole_model_in_fp32_and_its_copy(tmp_path: Path) -> None:
+    assert need(config_only(tmp_path)) == 6 * 8_030_261_248
+    assert need(config_only(tmp_path), "float32") == 8 * 8_030_261_248
 
 
 def test_planning_needs_no_torch(make_checkpoint: MakeCheckpoint) -> None:

@@ -20,7 +20,6 @@ def test_cast_is_recorded(tmp_path: Path) -> None:
         "a": torch.float16,
         "b": torch.float16,
     }
-    assert tensors == {}  # none is held while the others are cast
     tensors = {"a": torch.tensor([1.0, 1e-9])}
     exact = save_weights(tmp_path / "x.safetensors", tensors, torch.float32)
     assert (exact["flushed"], exact["warnings"]) == (0, [])

@@ -56,13 +56,12 @@ def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> l
     return rows
 
 
-def need(base: Checkpoint) -> int:
-    """Bytes of memory that `compress` takes at the least: all weights in FP32, and a head for comparing.
+def need(base: Checkpoint, dtype: Dtype = "float16") -> int:
+    """Bytes of memory that `compress` takes for weights: the whole model in FP32, and the copy that is written.
 
-    Writing adds no second copy, whatever the dtype: weights go one by one as they are cast. The libraries themselves,
-    and with few layers the calibration text's states and `width`'s sums over it, come on top.
+    The libraries, the calibration text's states and `width`'s sums over it come on top.
     """
-    return 4 * (base.shape.parameters + base.shape.head_parameters)
+    return (4 + _BYTES[stored_dtype(base, dtype)]) * base.shape.parameters
 
 
 def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:

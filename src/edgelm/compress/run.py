@@ -82,8 +82,8 @@ def compress(
         target = stored_dtype(base, dtype)
         progress("write", 0, 1)
         config, tensors = model.config, model.tensors(list(rows[-1].shape.tensors))
-        del model  # its tensors go one by one as they are cast
         cast = _write(base, config, tensors, folder, target)
+        del model, tensors
         quality = _judge(Checkpoint(folder), target, reference, progress)
         Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality, options))
     return Checkpoint(out)

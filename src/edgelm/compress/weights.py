@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,8 @@ from edgelm.stock import save_tensors
 _MANY_FLUSHED = 0.001  # share of the non-zero weights
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
+def save_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
     """Write the tensors; the largest weight and the share that became zero, for the card.
-
-    `tensors` is emptied on the way, so that a model that nobody else holds is never in memory twice.
 
     Raises:
         BadFile: a tensor holds infinities or NaN.
@@ -26,8 +25,7 @@ def save_weights(path: Path, tensors: dict[str, Tensor], dtype: torch.dtype) -> 
     """
     written: dict[str, Tensor] = {}
     largest, flushed, values = 0.0, 0, 0
-    for name in list(tensors):
-        tensor = tensors.pop(name)
+    for name, tensor in tensors.items():
         written[name] = _cast(name, tensor, dtype)
         largest = max(largest, float(tensor.abs().max()))
         flushed += int(((tensor != 0) & (written[name] == 0)).sum())
