@@ -10,7 +10,7 @@ import typer
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress, size
 from edgelm.compress import recipe
-from edgelm.compress.fallback import built_in, find_texts
+from edgelm.compress.fallback import find_texts
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
@@ -41,20 +41,20 @@ def compress(
     rows = recipe.plan(base, parsed, dtype)
     if plan:
         _show(rows, {}, json)
-        note(f"the run needs at least {size(recipe.need(base))} of memory, beside the libraries")
+        note(f"the run needs at least {size(recipe.need(base, dtype))} of memory, beside the libraries")
         return
     if out is None:
         raise BadOption("compress needs a folder to write", mend="add -o FOLDER, or --plan to write nothing")
     from edgelm.compress.run import compress as run  # loads torch
 
     texts = find_texts(calib or [], DataFolder(data, offline=offline))
-    if built_in() in texts:
-        note("no training text in --data, no --calib: calibrating on the short built-in text, which no competition's "
-             "rules allow")  # fmt: skip
     with progress() as bar:
         result = run(base, parsed, out, texts=texts, tokens=calib_tokens, sequence=seq, dtype=dtype, seed=seed,
                      progress=bar)  # fmt: skip
-    _show(rows, (result.card.model_extra or {}).get("quality", {}), json)
+    found: dict[str, Any] = result.card.model_extra or {}
+    for warning in found["warnings"]:
+        note(f"warning: {warning}")
+    _show(rows, found["quality"], json)
 
 
 def _show(rows: list[Any], quality: dict[str, Any], json: bool) -> None:
