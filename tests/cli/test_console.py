@@ -79,14 +79,6 @@ def test_progress_is_silent_where_there_is_no_terminal(capfd):
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("bytes_", "text"), [
-    (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 << 19, "1.5 MiB"), (12 * 2**30, "12.00 GiB"),
-    (10**13, "9313.23 GiB"),
-])  # fmt: skip
-def test_sizes_for_people(bytes_, text):
-    assert console.size(bytes_) == text
-
-
 def test_numbers_for_people():
     assert console.count(2_779_683_840) == "2,779,683,840"
     assert console.percent(Fraction(117, 2)) == "58.50"

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress, size
+from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress
 from edgelm.compress import recipe
 from edgelm.compress.fallback import find_texts
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
+from edgelm.score.text import size
 
 
 def compress(

@@ -102,16 +102,6 @@ def percent(score: Fraction) -> str:
     return f"{float(score):.2f}"
 
 
-def size(count: int) -> str:
-    """A number of bytes for people, in the binary units in which the rules limit memory."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.2f} GiB"
-
-
 def count(number: int) -> str:
     """A number with its thousands apart."""
     return f"{number:,}"

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Json, Out, emit_json, emit_table, progress, size
+from edgelm.cli.console import Json, Out, emit_json, emit_table, progress
 from edgelm.deploy.base import BUNDLE
 from edgelm.deploy.base import deploy as run
 from edgelm.files import read_json
 from edgelm.plugins import parse
+from edgelm.score.text import size
 
 
 def deploy(

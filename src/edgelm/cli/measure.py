@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Json, Out, emit_json, emit_table, note, progress, size
+from edgelm.cli.console import Json, Out, emit_json, emit_table, note, progress
 from edgelm.measure import measure as run
 from edgelm.plugins import parse
 from edgelm.report import Report, Workload, median
 from edgelm.rules import Rules
+from edgelm.score.text import size
 
 
 def measure(

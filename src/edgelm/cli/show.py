@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from edgelm.checkpoint import CARD, Checkpoint, read_config
-from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress, size
+from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress
 from edgelm.data.folder import SUITE, DataFolder
 from edgelm.errors import MissingInput, UnknownName
 from edgelm.files import JsonLog, read_json
 from edgelm.plugins import KINDS, available
 from edgelm.report import REPORT, Report
 from edgelm.score.standings import Standings
-from edgelm.score.text import two
+from edgelm.score.text import size, two
 from edgelm.shapes import Shape, shape_of
 from edgelm.submission import BUNDLE_LIST, MANIFEST, Submission
 
