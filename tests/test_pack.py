@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgelm.checkpoint import Card, Checkpoint, Source
-from edgelm.errors import BadOption, InputError, MissingInput, NoSpace, UnknownName
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace, UnknownName
 from edgelm.files import sha256_file, tree_files, write_json
 from edgelm.pack import Entry, pack
 from edgelm.report import Answer, Report, Speed, TaskScore, Workload, answers_log
@@ -207,9 +207,47 @@ def test_the_commands_of_a_model_trained_here_begin_with_its_training(
     recipe = ["tokenizer", "pretrain:steps=9", "depth:drop=1"]
     Checkpoint(folder).write_card(Card(base="mini", derivation="from-scratch", recipe=recipe))
     packed(tmp_path / "out", folder)
-    train = "edgelm train tokenizer pretrain:steps=9 -o out/base-base"
-    compress = "edgelm compress out/base-base depth:drop=1 -o out/base"
+    train = "edgelm train tokenizer pretrain:steps=9 --data DATA -o out/base-0"
+    compress = "edgelm compress out/base-0 depth:drop=1 -o out/base"
     assert f"```\n{train}\n{compress}\n```" in (tmp_path / "out/source/README.md").read_text()
+
+
+def compressed_by(*texts: str, **options: Any) -> dict[str, Any]:
+    """A run of compress as its card keeps it."""
+    run = {"texts": [{"name": name, "sha256": "0" * 64} for name in texts], "tokens": 16384, "sequence": 1024,
+           "seed": 0, "dtype": "float16"}  # fmt: skip
+    return run | options
+
+
+def test_the_commands_have_the_options_that_shaped_the_model(
+    make_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_checkpoint("llama")
+    runs = [compressed_by("c4", "alpaca", steps=["depth:drop=1"], tokens=99, seed=7),
+            compressed_by("my text.txt", "c4", steps=["width:ffn=64"], sequence=64, dtype="keep"),
+            compressed_by("edgelm-calibration", steps=["width:ffn=32"])]  # fmt: skip
+    Checkpoint(folder).write_card(Card.model_validate(
+        {"base": "tiny/base", "recipe": ["depth:drop=1", "width:ffn=64", "width:ffn=32"], "options": runs,
+         "data": [{"name": "c4", "sha256": "a" * 64}] * 2},
+    ))  # fmt: skip
+    packed(tmp_path / "out", folder)
+    text = (tmp_path / "out/source/README.md").read_text()
+    commands = [
+        "edgelm compress tiny/base depth:drop=1 --data DATA --calib-tokens 99 --seq 1024 --seed 7 --dtype float16"
+        " -o out/base-1",
+        "edgelm compress out/base-1 width:ffn=64 --calib 'my text.txt' --calib c4 --calib-tokens 16384 --seq 64"
+        " --seed 0 --dtype keep -o out/base-2",
+        "edgelm compress out/base-2 width:ffn=32 --calib-tokens 16384 --seq 1024 --seed 0 --dtype float16 -o out/base",
+    ]
+    assert "```\n" + "\n".join(commands) + "\n```" in text
+    assert text.count("- c4, sha256 " + "a" * 64) == 1
+
+
+def test_options_of_the_wrong_kind_are_named(make_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_checkpoint("llama")
+    Checkpoint(folder).write_card(Card.model_validate({"options": [compressed_by(steps="depth")]}))
+    with pytest.raises(BadFile, match=r"the card of base: field options\.0\.steps"):
+        packed(tmp_path / "out", folder)
 
 
 def test_a_proof_is_taken_along(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Archives from strangers: unpacked to plain files below one folder, within limits, or refused."""
+"""Archives: ours, the same bytes for the same files; a stranger's, unpacked within limits to plain files or refused."""
 
 from __future__ import annotations
 
 import contextlib
 import lzma
+import shutil
 import stat
 import struct
 import zipfile
@@ -12,13 +13,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgelm.errors import BadFile, MissingInput
-from edgelm.files import CHUNK, disk_errors
+from edgelm.files import CHUNK, disk_errors, tree_files
 
 # What `zipfile` and its decompressors raise over damaged bytes, and the system over a file where a folder should be.
 _ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
     NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, OSError,
 )  # fmt: skip
+
+
+STORED = (".safetensors", ".gguf", ".bin", ".apk")  # gain nothing from deflation
+
+
+def zip_tree(folder: Path, path: Path) -> None:
+    """Zip all plain files below `folder` as `path`: the same files give the same bytes."""
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name in tree_files(folder):
+            entry = zipfile.ZipInfo(name)  # its date is fixed
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(STORED) else zipfile.ZIP_DEFLATED
+            entry.file_size = (folder / name).stat().st_size  # lets zipfile choose the 64-bit form
+            with (folder / name).open("rb") as origin, archive.open(entry, "w") as sink:
+                shutil.copyfileobj(origin, sink, CHUNK)
 
 
 def unzip(path: Path, folder: Path, *, max_bytes: int, max_entries: int = 100_000) -> None:

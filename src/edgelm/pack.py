@@ -9,15 +9,17 @@ import os
 import shlex
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
 from edgelm import __version__
-from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of
+from edgelm.archives import zip_tree
+from edgelm.checkpoint import CARD, Card, Checkpoint, Source, digest_of, validate
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
 from edgelm.files import (
     disk_errors,
@@ -35,8 +37,8 @@ from edgelm.rules import Rules, Track
 from edgelm.submission import BUNDLE, BUNDLE_LIST, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
-STORED = (".safetensors", ".gguf", ".bin", ".apk")  # gain nothing from deflation
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder
+BUILT_IN = "edgelm-calibration"  # the text that compress takes when it is given none
 Progress = Callable[[int], object]  # told the bytes read
 
 
@@ -210,18 +212,48 @@ def _readme(models: Iterable[_Model]) -> str:
         made_by = f" (with {model.card.made_by})" if model.card.made_by else ""
         commands = [shlex.join(["edgelm", *words]) for words in _commands(model.slot, model.card)]
         lines += [f"## {model.slot}{made_by}", "", "```", *(commands or ["# its card records no recipe"]), "```", ""]
+        texts = dict.fromkeys(f"- {text.name}, sha256 {text.sha256}" for text in model.card.data if text.sha256)
+        lines += ["Text, by its uncompressed bytes; `DATA` is a folder with it:", "", *texts, ""] if texts else []
     return "\n".join(lines)
 
 
+class _Run(BaseModel):
+    """One run of `edgelm compress`, as cards keep it."""
+
+    steps: list[str]
+    texts: list[Source]
+    tokens: int
+    sequence: int
+    seed: int
+    dtype: str
+
+    @property
+    def words(self) -> list[str]:
+        """Its steps and options on the command line."""
+        names = [text.name for text in self.texts if text.name != BUILT_IN]
+        files = any("." in name for name in names)  # data sets of a data folder have names without an ending
+        given = [word for name in names for word in ("--calib", name)] if files else ["--data", "DATA"]
+        return [*self.steps, *(given if names else []), "--calib-tokens", str(self.tokens),
+                "--seq", str(self.sequence), "--seed", str(self.seed), "--dtype", self.dtype]  # fmt: skip
+
+
+class _History(BaseModel):
+    """What else a card keeps of how its checkpoint was made."""
+
+    options: list[_Run] = []
+
+
 def _commands(slot: str, card: Card) -> Iterator[list[str]]:
-    """The verbs with their steps: training, if the recipe begins with it, then compression."""
+    """The verbs with their steps and options: training, if the recipe begins with it, then each run of compress."""
     trained = [step for step in card.recipe if step.partition(":")[0] in available("train")]
     compressed = [step for step in card.recipe if step not in trained]
-    base = f"out/{slot}-base" if trained else card.base or "BASE"
+    history = validate(_History, card.model_extra or {}, f"the card of {slot}")
+    runs = [run.words for run in history.options] or ([compressed] if compressed else [])
+    outs = [f"out/{slot}-{number}" for number in range(len(runs))] + [f"out/{slot}"]
     if trained:
-        yield ["train", *trained, "-o", base if compressed else f"out/{slot}"]
-    if compressed:
-        yield ["compress", base, *compressed, "-o", f"out/{slot}"]
+        yield ["train", *trained, "--data", "DATA", "-o", outs[0]]
+    for base, words, out in zip([outs[0] if trained else card.base or "BASE", *outs[1:]], runs, outs[1:], strict=False):
+        yield ["compress", base, *words, "-o", out]
 
 
 def _results(models: Iterable[_Model], meter: str) -> bytes:
@@ -261,20 +293,8 @@ def _appear(out: Path) -> Iterator[Path]:
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as partial:
-            folder = Path(partial, "package")
+            folder, packed = Path(partial, "package"), Path(partial, out.name)
             folder.mkdir()
             yield folder
-            _zip(folder, Path(partial, out.name)).replace(out)
-
-
-def _zip(folder: Path, path: Path) -> Path:
-    """Zip a folder: the same files give the same bytes."""
-    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
-        for name in tree_files(folder):
-            entry = zipfile.ZipInfo(name)  # its date is fixed
-            entry.external_attr = 0o644 << 16
-            entry.compress_type = zipfile.ZIP_STORED if name.endswith(STORED) else zipfile.ZIP_DEFLATED
-            entry.file_size = (folder / name).stat().st_size  # lets zipfile choose the 64-bit form
-            with (folder / name).open("rb") as origin, archive.open(entry, "w") as sink:
-                shutil.copyfileobj(origin, sink, 1 << 20)
-    return path
+            zip_tree(folder, packed)
+            packed.replace(out)
