@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from edgelm import __version__
 from edgelm.archives import zip_tree
 from edgelm.checkpoint import CARD, Card, Checkpoint, Source, digest_of, validate
+from edgelm.data.texts import BUILT_IN
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
 from edgelm.files import (
     disk_errors,
@@ -38,7 +39,6 @@ from edgelm.submission import BUNDLE, BUNDLE_LIST, COLUMNS, HEADER, MANIFEST, RE
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder
-BUILT_IN = "edgelm-calibration"  # the text that compress takes when it is given none
 Progress = Callable[[int], object]  # told the bytes read
 
 

@@ -9,11 +9,11 @@ import typer
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, Out, emit_json, emit_table, progress
-from edgelm.deploy.base import BUNDLE
 from edgelm.deploy.base import deploy as run
 from edgelm.files import read_json
 from edgelm.plugins import parse
 from edgelm.score.text import size
+from edgelm.submission import BUNDLE_LIST
 
 
 def deploy(
@@ -25,7 +25,7 @@ def deploy(
     """Compile a checkpoint into a bundle, the folder that goes onto the device."""
     with progress() as bar:
         run(Checkpoint(model), parse("deploy", target), out, bar)
-    bundle = read_json(out / BUNDLE)
+    bundle = read_json(out / BUNDLE_LIST)
     if json:
         emit_json(bundle)
     else:

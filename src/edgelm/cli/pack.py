@@ -48,9 +48,8 @@ def pack(
     if json:
         emit_json({"digest": submission.digest, **manifest.model_dump(mode="json")})
     else:
-        note(
-            f"packed {len(manifest.files)} files as {out} (digest {submission.digest[:16]}…); next: edgelm check {out}"
-        )
+        note(f"packed {len(manifest.files)} files as {out} (digest {submission.digest[:16]}…)")
+        note(f"next: edgelm check {out} --rules {rules}")
     submission.close()
 
 

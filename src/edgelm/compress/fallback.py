@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgelm.data.folder import DataFolder
-from edgelm.data.texts import OPEN, TextSource, from_file, from_folder, plain
+from edgelm.data.texts import BUILT_IN, OPEN, TextSource, from_file, from_folder, plain
 from edgelm.files import sha256_bytes
 
 BUILT_IN_WARNING = (
@@ -28,4 +28,4 @@ def find_texts(paths: Sequence[Path], data: DataFolder) -> list[TextSource]:
 def built_in() -> TextSource:
     """The short text that comes with the package."""
     content = (files("edgelm.compress") / "calibration.txt").read_bytes()
-    return TextSource("edgelm-calibration", plain(content.decode()), sha256_bytes(content), OPEN)
+    return TextSource(BUILT_IN, plain(content.decode()), sha256_bytes(content), OPEN)

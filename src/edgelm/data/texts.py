@@ -19,6 +19,7 @@ from edgelm.files import parse_json, sha256_bytes, tree_files
 
 OPEN, NON_COMMERCIAL = "Apache-2.0", "CC-BY-NC-4.0"
 TRAINING = {"c4": "ODC-BY-1.0", "alpaca": NON_COMMERCIAL}  # folders of training text as they are read, and licences
+BUILT_IN = "edgelm-calibration"  # name of the text that comes with the package
 END = "<|endoftext|>"  # between the documents of a plain text file
 _ROWS = (".json", ".jsonl")
 _MEND = "give rows with text, or with instruction, input and output"

@@ -13,8 +13,8 @@ from edgelm import __version__
 from edgelm.checkpoint import Checkpoint
 from edgelm.files import new_folder, sha256_file, tree_files, write_json
 from edgelm.plugins import spec_of
+from edgelm.submission import BUNDLE_LIST
 
-BUNDLE = "bundle.json"
 FORMAT = 1
 
 Progress = Callable[[str, int, int], object]  # what is being done, bytes done, bytes in all
@@ -46,7 +46,7 @@ def deploy(checkpoint: Checkpoint, target: Target, out: Path, progress: Progress
     """
     with new_folder(out) as folder:
         target.build(checkpoint, folder, progress)
-        write_json(folder / BUNDLE, _describe(checkpoint, target, folder, progress))
+        write_json(folder / BUNDLE_LIST, _describe(checkpoint, target, folder, progress))
 
 
 def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Progress) -> dict[str, Any]:
