@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from edgelm import files
 from edgelm.errors import BadFile, BadOption, MissingInput, NoSpace
-from edgelm.files import JsonLog, canonical_json, new_folder, parse_json, read_bytes, read_json, tree_files, write_bytes
+from edgelm.files import JsonLog, canonical_json, parse_json, read_bytes, read_json, tree_files, write_bytes
+from edgelm.folders import new_folder
 
 ROWS = [{"n": n, "text": "守株待兔" * n} for n in range(5)]
 JSON = st.recursive(
@@ -202,7 +203,7 @@ def _killed(script, folder, enough):
 def test_a_kill_while_a_folder_is_made_leaves_none_of_that_name(tmp_path):
     script = """if True:
         import sys, pathlib
-        from edgelm.files import new_folder
+        from edgelm.folders import new_folder
         with new_folder(pathlib.Path(sys.argv[1]) / "out") as partial:
             (partial / "config.json").write_text("{}")
             while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgelm import __version__
 from edgelm.checkpoint import Checkpoint
 from edgelm.devices.base import Device, Progress, require_runnable
-from edgelm.files import new_folder
+from edgelm.folders import new_folder
 from edgelm.report import Report, Workload
 
 

@@ -22,16 +22,8 @@ from edgelm.archives import zip_tree
 from edgelm.checkpoint import CARD, Card, Checkpoint, Source, digest_of, validate
 from edgelm.data.texts import BUILT_IN
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
-from edgelm.files import (
-    disk_errors,
-    new_folder,
-    read_json,
-    require_fresh,
-    sha256_file,
-    tree_files,
-    write_bytes,
-    write_json,
-)
+from edgelm.files import disk_errors, read_json, sha256_file, tree_files, write_bytes, write_json
+from edgelm.folders import new_folder, require_fresh
 from edgelm.plugins import available
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.check import check
+from edgelm.check.run import check
 from edgelm.files import tree_files
 from edgelm.rules import Rules
 

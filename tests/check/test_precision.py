@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.check import check
+from edgelm.check.run import check
 from edgelm.headers import Tensor
 from edgelm.rules import Rules
 

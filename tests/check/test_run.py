@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from edgelm.check import as_json, check, exit_code, worst
+from edgelm.check.base import worst
 from edgelm.check.codes import CODES
+from edgelm.check.run import as_json, check, exit_code
 from edgelm.errors import MissingInput, UnknownName
 from edgelm.files import tree_files
 from edgelm.rules import Rules

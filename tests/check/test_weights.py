@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.check import check
+from edgelm.check.run import check
 from edgelm.check.weights import not_finite
 from edgelm.headers import read_header
 from edgelm.rules import Rules

@@ -23,7 +23,8 @@ from edgelm.compress.recipe import Dtype, plan, stored_dtype
 from edgelm.compress.weights import save_weights
 from edgelm.data.texts import TextSource
 from edgelm.errors import MissingInput, Unsupported
-from edgelm.files import disk_errors, new_folder
+from edgelm.files import disk_errors
+from edgelm.folders import new_folder
 from edgelm.plugins import spec_of
 
 _COPIED = (

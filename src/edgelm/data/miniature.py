@@ -17,7 +17,8 @@ from typing import Any
 
 from edgelm.data.miniature_rows import BBH_HINTS, MAKERS, Row, sentences
 from edgelm.errors import BadOption
-from edgelm.files import new_folder, sha256_bytes
+from edgelm.files import sha256_bytes
+from edgelm.folders import new_folder
 
 NAME = "miniature-1"
 CANARY = "Generated for edgelm's miniature suite; holds no row of a benchmark."

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from edgelm import __version__
 from edgelm.checkpoint import Checkpoint
-from edgelm.files import new_folder, sha256_file, tree_files, write_json
+from edgelm.files import sha256_file, tree_files, write_json
+from edgelm.folders import new_folder
 from edgelm.plugins import spec_of
 from edgelm.submission import BUNDLE_LIST
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgelm.errors import MissingInput
-from edgelm.files import new_folder
+from edgelm.folders import new_folder
 from edgelm.report import Report
 from edgelm.rules.base import Rules
 from edgelm.score.collect import collect, reference_entry

@@ -16,7 +16,8 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgelm.files import canonical_json, new_folder, write_bytes
+from edgelm.files import canonical_json, write_bytes
+from edgelm.folders import new_folder
 from edgelm.rules.base import Rules
 from edgelm.score.entries import THROUGHPUT, Entry
 from edgelm.score.standings import Standings

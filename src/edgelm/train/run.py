@@ -11,7 +11,7 @@ from edgelm.checkpoint import Card, Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.data.texts import NON_COMMERCIAL, OPEN, TextSource
 from edgelm.errors import BadOption
-from edgelm.files import new_folder
+from edgelm.folders import new_folder
 from edgelm.plugins import spec_of
 from edgelm.train.base import Progress, Step, Work, silent
 from edgelm.train.corpus import Corpus
