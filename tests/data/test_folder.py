@@ -85,7 +85,7 @@ def test_offline_never_fetches_and_says_what_to_place_where(monkeypatch):
 def test_what_is_nowhere_is_fetched_once_into_the_cache(monkeypatch):
     fetched = []
 
-    def fetch(source, target, progress):
+    def fetch(source, target):
         fetched.append(source.name)
         _put(cache_folder() / "data")
 

