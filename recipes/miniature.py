@@ -27,7 +27,7 @@ from edgelm.compress.run import compress
 from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write as write_suite
 from edgelm.deploy.base import deploy
-from edgelm.evaluate import evaluate
+from edgelm.evaluate.run import evaluate
 from edgelm.measure import measure
 from edgelm.pack import Entry, pack
 from edgelm.plugins import parse
@@ -89,8 +89,8 @@ def report_on(out: Path, name: str) -> None:
     model, scores, speed = Checkpoint(out / name), out / f"{name}-scores", out / f"{name}-speed"
     if not (scores / REPORT).exists():
         with timed(f"evaluate {name}"), progress() as bar:
-            tasks = [parse("tasks", task) for task in TASKS]
-            evaluate(model, tasks, parse("engines", "hf:batch=25"), DataFolder(out / "data"), scores, progress=bar)
+            tasks = [(parse("tasks", task), DataFolder(out / "data")) for task in TASKS]
+            evaluate(model, tasks, parse("engines", "hf:batch=25"), scores, progress=bar)
     if not speed.exists():
         with timed(f"measure {name}"), progress() as bar:
             workload = Workload(

@@ -65,6 +65,13 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
+class SubsetScore(_Record):
+    """The score of one part of a task."""
+
+    score: Percent
+    samples: Positive
+
+
 class TaskScore(_Record):
     """The score of one task."""
 
@@ -74,6 +81,9 @@ class TaskScore(_Record):
     of: Positive  # rows of the data set; fewer answers are a sample, not a result
     prompting: Literal["chat", "base"]
     engine: dict[str, Any]  # the settings and versions that the answers depend on
+    subsets: dict[str, SubsetScore] = Field(default_factory=dict)
+    figures: dict[str, Exact] = Field(default_factory=dict)  # what the protocol reports beside the score
+    conditions: dict[str, Any] = Field(default_factory=dict)  # what the marks depend on beside the answers
 
     @model_validator(mode="after")
     def _no_more_than_all(self) -> TaskScore:
@@ -120,7 +130,7 @@ class Answer(_Record):
     key: str  # digest of all that the answer depends on
     sample: str
     text: str
-    mark: int  # millionths
+    mark: int | None  # millionths; None: left out of the mean
     tokens: int
     prompt_tokens: int
     finish: Literal["stop", "length"]
@@ -197,6 +207,8 @@ def median(values: Iterable[Fraction]) -> Fraction:
 
 
 def mean_percent(marks: Iterable[int]) -> Fraction:
-    """The exact mean of marks in millionths, in percent."""
+    """The exact mean of marks in millionths, in percent; of none, 0."""
     marks = list(marks)
+    if not marks:
+        return Fraction(0)
     return Fraction(sum(marks) * 100, len(marks) * FULL_MARK)

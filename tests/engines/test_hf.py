@@ -205,7 +205,7 @@ def test_the_tokenizer_works_as_opencompass_had_it_whatever_its_files_say(copy):
         config.pop("clean_up_tokenization_spaces", None)
         (copy / "tokenizer_config.json").write_text(json.dumps(config | said))
         with HF().open(Checkpoint(copy), "base") as session:
-            tokenizer = session.tokenizer
+            tokenizer = session.rendering.tokenizer
         assert (tokenizer.padding_side, tokenizer.truncation_side) == ("left", "left")
         assert tokenizer.decode(tokenizer("fox .")["input_ids"]) == ("fox." if meant else "fox .")
 
@@ -219,5 +219,6 @@ def test_settings_that_make_no_sense_are_refused():
 
 def test_the_identity_names_what_an_answer_depends_on():
     assert HF(batch=4, device="cpu").identity | {"torch": "", "transformers": ""} == {
-        "engine": "hf", "batch": 4, "dtype": "float32", "device": "cpu", "torch": "", "transformers": "",
+        "engine": "hf", "batch": 4, "dtype": "float32", "device": "cpu", "truncate": "left",
+        "torch": "", "transformers": "",
     }  # fmt: skip

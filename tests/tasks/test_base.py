@@ -9,7 +9,7 @@ import pytest
 from edgelm.errors import BadFile
 from edgelm.plugins import available, parse
 from edgelm.report import FULL_MARK
-from edgelm.tasks.base import MeanScore, field, fill, protocol
+from edgelm.tasks.base import Benchmark, field, fill, protocol
 
 GOLDEN = {"gsm8k": "gsm8k", "commonsenseqa": "commonsense_qa", "chid": "chid-test", "chid:split=dev": "chid-dev"}
 
@@ -78,4 +78,4 @@ def test_a_column_that_is_missing_or_of_another_kind_is_named():
 
 
 def test_the_mean_is_over_rows_whatever_their_subset():
-    assert MeanScore().aggregate({"a": [FULL_MARK], "b": [0, 0]}) == Fraction(100, 3)
+    assert Benchmark().aggregate({"a": [FULL_MARK], "b": [0, 0]}) == Fraction(100, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from edgelm import plugins
@@ -57,7 +58,7 @@ def marks(model: Model) -> Findings:
         if repeated := [sample for sample, times in Counter(answer.sample for answer in answers).items() if times > 1]:
             what = f"{len(repeated):,} samples are answered more than once: {repeated[0][:80]}"
             yield finding("RPT-04", _log(model, task), what)
-        wrong = [answer.sample for answer in answers if not 0 <= answer.mark <= FULL_MARK]
+        wrong = [answer.sample for answer in answers if not 0 <= (answer.mark or 0) <= FULL_MARK]
         if wrong:
             yield finding("RPT-04", _log(model, task), f"{len(wrong):,} marks outside 0 to 1: {wrong[0][:80]}")
         elif answers and (found := _score(task, answers)) != score.score:
@@ -69,9 +70,10 @@ def _score(task: str, answers: list[Answer]) -> Fraction:
     """The task's score from the marks; the plain mean for a task that is not known here."""
     by_subset: dict[str | None, list[int]] = defaultdict(list)
     for answer in answers:
-        by_subset[answer.subset].append(answer.mark)
+        if answer.mark is not None:
+            by_subset[answer.subset].append(answer.mark)
     known = _task(task)
-    return known.aggregate(by_subset) if known else mean_percent([answer.mark for answer in answers])
+    return known.aggregate(by_subset) if known else mean_percent(chain.from_iterable(by_subset.values()))
 
 
 def _task(name: str) -> Any:

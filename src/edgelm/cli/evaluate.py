@@ -11,8 +11,8 @@ from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
-from edgelm.evaluate import Selection
-from edgelm.evaluate import evaluate as run
+from edgelm.evaluate.questions import Selection
+from edgelm.evaluate.run import evaluate as run
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
 
@@ -39,17 +39,17 @@ def evaluate(
     A killed run goes on where it stopped when the same command is given again.
     """
     folder = DataFolder(data, offline=offline)
-    tasks = [parse("tasks", spec) for spec in task]
+    tasks = [(parse("tasks", spec), folder) for spec in task]
     selection = Selection(limit, sample, seed)
     checkpoint = Checkpoint(model)
     with progress() as bar:
         report = run(
-            checkpoint, tasks, parse("engines", engine), folder, out,
+            checkpoint, tasks, parse("engines", engine), out,
             prompting=prompting, selection=selection, progress=bar,
         )  # fmt: skip
     context = checkpoint.config.get("max_position_embeddings")
     if isinstance(context, int):
-        for asked in tasks:
+        for asked, _ in tasks:
             warn_of_context(out, asked.label, context)
     if json:
         emit_json(report.model_dump(mode="json"))

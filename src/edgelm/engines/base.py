@@ -13,13 +13,14 @@ from edgelm.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Request:
-    """One question to answer greedily. `index` is the row's place in its data set, which fixes its batch."""
+    """One question to answer greedily, or to weigh its `choices`. `index` is the row's place in its data set."""
 
     key: str
     index: int
     prompt: Prompt
     max_tokens: int
     stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,22 @@ class Reply:
 class Session(Protocol):
     """A loaded checkpoint that answers."""
 
+    def text(self, prompt: Prompt) -> str:
+        """What the model is given for a prompt, as text."""
+        ...
+
     def answer(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
         """Answer all requests; replies come in groups, as they finish, in any order."""
         ...
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Natural log of the probability of each continuation after its context (both plain text)."""
+        """Natural log of the probability of each continuation after its context (both as the model is given them).
+
+        A context too long loses its beginning; an empty one is the token that begins a text.
+
+        Raises:
+            Unsupported: a continuation fills the model's whole context, or this engine cannot weigh texts.
+        """
         ...
 
 

@@ -15,13 +15,22 @@ from edgelm.report import mean_percent
 
 @dataclass(frozen=True)
 class Sample:
-    """One row: its place in the file, what is asked and what is expected."""
+    """One row: its place among all rows of the task, what is asked and what is expected.
+
+    `max_tokens` replaces the task's cap. A row with `choices` is not answered freely: the engine gives the natural log
+    of each choice's probability after the prompt, and the answer is their JSON list.
+    """
 
     id: str
     index: int
     prompt: Prompt
     reference: Any
     subset: str | None = None
+    max_tokens: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+Row = tuple[Sample, str]  # a sample and its answer
 
 
 class Task(Protocol):
@@ -60,21 +69,49 @@ class Task(Protocol):
         """
         ...
 
-    def score(self, sample: Sample, answer: str) -> int:
-        """The mark of one answer in millionths: 0 is wrong, 1 000 000 right."""
+    def score(self, sample: Sample, answer: str) -> int | None:
+        """The mark of one answer in millionths: 0 is wrong, 1 000 000 right, None leaves the row out of the mean."""
+        ...
+
+    def score_all(self, rows: Sequence[Row]) -> list[int | None]:
+        """The marks of many answers, in their order."""
         ...
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
-        """The task's score in percent from all marks by subset."""
+        """The task's score in percent from all marks that count, by subset."""
+        ...
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
+        """What the protocol reports beside the score, by the protocol's names and in its units."""
+        ...
+
+    def conditions(self) -> dict[str, Any]:
+        """What the marks depend on beside the answers, such as the sandbox that ran them."""
         ...
 
 
-class MeanScore:
-    """For tasks whose score is the plain mean of all marks."""
+class Benchmark:
+    """What most tasks share: rows are marked one by one, and the score is the plain mean of all marks."""
+
+    def score(self, sample: Sample, answer: str) -> int | None:
+        """See `Task.score`."""
+        raise NotImplementedError
+
+    def score_all(self, rows: Sequence[Row]) -> list[int | None]:
+        """The mark of each answer."""
+        return [self.score(sample, answer) for sample, answer in rows]
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The mean of all marks, in percent."""
         return mean_percent([mark for subset in marks.values() for mark in subset])
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
+        """Nothing beside the score."""
+        return {}
+
+    def conditions(self) -> dict[str, Any]:
+        """Nothing beside the answers."""
+        return {}
 
 
 def protocol(task: Task, data: DataFolder) -> str:

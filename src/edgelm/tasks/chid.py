@@ -9,7 +9,7 @@ from edgelm.chat import ask
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK
-from edgelm.tasks.base import MeanScore, Sample, field, fill
+from edgelm.tasks.base import Benchmark, Sample, field, fill
 
 LETTERS = "ABCDEFG"
 QUESTION = (
@@ -19,7 +19,7 @@ QUESTION = (
 
 
 @dataclass(frozen=True)
-class CHID(MeanScore):
+class CHID(Benchmark):
     """As OpenCompass 0.3.1 asks and marks it (`FewCLUE_chid_gen_0a29a2`), without exemplars."""
 
     split: Literal["test", "dev"] = "test"

@@ -10,7 +10,7 @@ from edgelm.data.exemplars import exemplar_file, exemplars
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK
-from edgelm.tasks.base import MeanScore, Sample, field, fill
+from edgelm.tasks.base import Benchmark, Sample, field, fill
 
 ROWS = "commonsenseqa/dev_rand_split.jsonl"
 CONFIG = "commonsenseqa/commonsenseqa_7shot_cot_gen_734a22.py"
@@ -19,7 +19,7 @@ ANSWER = re.compile(r"(?i)so the answer is\s*([A-P])")
 
 
 @dataclass(frozen=True)
-class CommonsenseQA(MeanScore):
+class CommonsenseQA(Benchmark):
     """As OpenCompass 0.3.1 asks and marks it (`commonsenseqa_7shot_cot_gen_734a22`), on the labelled dev rows."""
 
     label = "commonsenseqa"

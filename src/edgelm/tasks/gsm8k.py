@@ -10,7 +10,7 @@ from edgelm.data.exemplars import exemplar_file, exemplars
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK
-from edgelm.tasks.base import MeanScore, Sample, field, fill
+from edgelm.tasks.base import Benchmark, Sample, field, fill
 
 ROWS = "gsm8k/test.jsonl"
 CONFIG = "gsm8k/gsm8k_gen_1d7fe4.py"
@@ -18,7 +18,7 @@ QUESTION = "Question: {question}\nLet's think step by step\nAnswer:"
 
 
 @dataclass(frozen=True)
-class GSM8K(MeanScore):
+class GSM8K(Benchmark):
     """As OpenCompass 0.3.1 asks and marks it (`gsm8k_gen_1d7fe4`)."""
 
     label = "gsm8k"

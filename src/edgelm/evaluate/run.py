@@ -7,10 +7,9 @@ prompt asks again only what changed. Marks are made from the kept answers each t
 
 from __future__ import annotations
 
-import random
+import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +17,20 @@ from edgelm import __version__
 from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
-from edgelm.engines.base import Engine, Request
+from edgelm.engines.base import Engine, Reply, Request, Session
 from edgelm.errors import BadOption
-from edgelm.files import JsonLog, canonical_json, sha256_bytes, write_bytes
-from edgelm.report import REPORT, Answer, Report, TaskScore, answers_log
-from edgelm.tasks.base import Sample, Task, protocol
+from edgelm.evaluate.questions import Questions, Selection, questions
+from edgelm.files import JsonLog, write_bytes
+from edgelm.report import REPORT, Answer, Report, SubsetScore, TaskScore, answers_log, mean_percent
+from edgelm.tasks.base import Task, protocol
 
 Progress = Callable[[str, int, int], object]  # task label, answers kept, answers wanted
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which rows to ask: the first `limit`, or `sample` drawn by `seed`; all of them by default."""
-
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in (("--limit", self.limit), ("--sample", self.sample)):
-            if value is not None and value < 1:
-                raise BadOption(f"{name} {value} asks nothing", mend="give 1 or more")
-        if self.limit is not None and self.sample is not None:
-            raise BadOption("--limit and --sample are two ways to choose", mend="give one of them")
-
-    def of(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The chosen rows, in file order."""
-        if self.sample is not None:
-            drawn = random.Random(self.seed).sample(range(len(samples)), min(self.sample, len(samples)))
-            return [samples[index] for index in sorted(drawn)]
-        return list(samples[: self.limit])
-
-
-@dataclass(frozen=True)
-class _Questions:
-    """A task made ready: its chosen rows, each with the request that asks it, and how many rows there are in all."""
-
-    task: Task
-    rows: list[tuple[Sample, Request]]
-    total: int
-
-
 def evaluate(
     checkpoint: Checkpoint,
-    tasks: Sequence[Task],
+    tasks: Sequence[tuple[Task, DataFolder]],
     engine: Engine,
-    data: DataFolder,
     out: Path,
     *,
     prompting: Prompting | None = None,
@@ -71,6 +38,15 @@ def evaluate(
     progress: Progress = lambda label, done, wanted: None,
 ) -> Report:
     """Scores of a checkpoint as a report folder; joins an earlier report of the same checkpoint in `out`.
+
+    Args:
+        checkpoint: what is asked.
+        tasks: each with the data that its rows come from.
+        engine: what runs the checkpoint.
+        out: the report folder.
+        prompting: how to ask; as the checkpoint's card or tokenizer says if not given.
+        selection: which rows; all if not given.
+        progress: told of every group of answers.
 
     Raises:
         BadOption: `out` holds a report of another checkpoint, or something that is no report.
@@ -81,20 +57,17 @@ def evaluate(
     prompting = prompting or checkpoint.prompting
     selection = selection or Selection()
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
-    questions = [_questions(task, data, selection, settings) for task in tasks]
-    kept = _ask(checkpoint, engine, prompting, questions, out, progress)
+    asked = [questions(task, data, selection, settings) for task, data in tasks]
+    kept = _ask(checkpoint, engine, prompting, asked, out, progress)
     if earlier:  # a report never stands beside answers that are not its own, even if this run is killed here
-        labels = {asked.task.label for asked in questions}
+        labels = {each.task.label for each in asked}
         earlier = earlier.model_copy(update={"tasks": {k: v for k, v in earlier.tasks.items() if k not in labels}})
         earlier.save(out)
     scores = {}
-    for asked in questions:
-        answers = [_marked(asked.task, sample, kept[request.key]) for sample, request in asked.rows]
-        scores[asked.task.label] = TaskScore(
-            protocol=protocol(asked.task, data), score=_score(asked.task, answers), samples=len(answers),
-            of=asked.total, prompting=prompting, engine=engine.identity,
-        )  # fmt: skip
-        _write_answers(out, asked.task.label, answers)
+    for each in asked:
+        answers = _marked(each, kept)
+        scores[each.task.label] = _score(each, answers, prompting, engine)
+        _write_answers(out, each.task.label, answers)
     report = Report(
         checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=parameters,
         bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, tasks=scores, made_by=f"edgelm {__version__}",
@@ -118,60 +91,72 @@ def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
     return report
 
 
-def _questions(task: Task, data: DataFolder, selection: Selection, settings: Mapping[str, Any]) -> _Questions:
-    samples = task.samples(data)
-    rows = []
-    for sample in selection.of(samples):
-        prompt = sample.prompt
-        turns = [[turn.role, turn.text] for turn in prompt.turns]
-        asked = {"turns": turns, "base_start": prompt.base_start, "max_tokens": task.max_tokens, "stop": task.stop}
-        key = sha256_bytes(canonical_json({**settings, **asked}))
-        rows.append((sample, Request(key, sample.index, sample.prompt, task.max_tokens, task.stop)))
-    return _Questions(task, rows, len(samples))
-
-
 def _ask(
     checkpoint: Checkpoint,
     engine: Engine,
     prompting: Prompting,
-    questions: Sequence[_Questions],
+    asked: Sequence[Questions],
     out: Path,
     progress: Progress,
 ) -> dict[str, dict[str, Any]]:
     """All answers by key: those kept from earlier runs, and the missing ones, asked now. No model for nothing."""
-    logs = {asked.task.label: JsonLog(out / "log" / f"{asked.task.label}.jsonl") for asked in questions}
+    logs = {each.task.label: JsonLog(out / "log" / f"{each.task.label}.jsonl") for each in asked}
     kept = {row["key"]: row for log in logs.values() for row in log.read()}
-    if all(request.key in kept for asked in questions for _, request in asked.rows):
+    if all(request.key in kept for each in asked for request in each.requests):
         return kept
     with engine.open(checkpoint, prompting) as session:
-        for asked in questions:
-            label = asked.task.label
-            missing = [request for _, request in asked.rows if request.key not in kept]
-            done = len(asked.rows) - len(missing)
-            progress(label, done, len(asked.rows))
+        for each in asked:
+            label = each.task.label
+            missing = [request for request in each.requests if request.key not in kept]
+            done = len(each.rows) - len(missing)
+            progress(label, done, len(each.rows))
             with logs[label] as log:
-                for replies in session.answer(missing):
+                for replies in answer(session, missing):
                     rows = [vars(reply) for reply in replies]
                     log.append(rows)
                     kept.update((row["key"], row) for row in rows)
                     done += len(rows)
-                    progress(label, done, len(asked.rows))
+                    progress(label, done, len(each.rows))
     return kept
 
 
-def _marked(task: Task, sample: Sample, reply: Mapping[str, Any]) -> Answer:
-    mark = task.score(sample, reply["text"])
-    return Answer(**reply, sample=sample.id, subset=sample.subset, mark=mark)
+def answer(session: Session, requests: Sequence[Request]) -> Iterator[list[Reply]]:
+    """Free answers, and for requests with choices the JSON list of their log-likelihoods."""
+    free = [request for request in requests if not request.choices]
+    if free:
+        yield from session.answer(free)
+    for request in requests:
+        if request.choices:
+            context = session.text(request.prompt)
+            logs = session.loglikelihood([(context, choice) for choice in request.choices])
+            yield [Reply(request.key, json.dumps(logs), 0, 0, "stop")]
 
 
-def _score(task: Task, answers: Sequence[Answer]) -> Any:
+def _marked(asked: Questions, kept: dict[str, dict[str, Any]]) -> list[Answer]:
+    rows = [(sample, kept[request.key]) for sample, request in asked.rows]
+    marks = asked.task.score_all([(sample, reply["text"]) for sample, reply in rows])
+    return [
+        Answer(**reply, sample=sample.id, subset=sample.subset, mark=mark)
+        for (sample, reply), mark in zip(rows, marks, strict=True)
+    ]
+
+
+def _score(asked: Questions, answers: Sequence[Answer], prompting: Prompting, engine: Engine) -> TaskScore:
     marks: dict[str | None, list[int]] = defaultdict(list)
-    for answer in answers:
-        marks[answer.subset].append(answer.mark)
-    return task.aggregate(marks)
+    for each in answers:
+        if each.mark is not None:
+            marks[each.subset].append(each.mark)
+    rows = [(sample, each.text) for (sample, _), each in zip(asked.rows, answers, strict=True)]
+    return TaskScore(
+        protocol=protocol(asked.task, asked.data), score=asked.task.aggregate(marks), samples=len(answers),
+        of=asked.total, prompting=prompting, engine=engine.identity,
+        subsets={name: SubsetScore(score=mean_percent(own), samples=len(own))
+                 for name, own in marks.items() if name is not None},
+        figures=asked.task.figures(rows), conditions=asked.task.conditions(),
+    )  # fmt: skip
 
 
 def _write_answers(out: Path, label: str, answers: Sequence[Answer]) -> None:
     """The finished answers in file order, all at once."""
-    rows = (answer.model_dump(mode="json", exclude_none=True) for answer in answers)
+    rows = (each.model_dump(mode="json", exclude_none=True) for each in answers)
     write_bytes(answers_log(out, label).path, b"".join(map(JsonLog.line, rows)))

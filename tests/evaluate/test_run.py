@@ -15,7 +15,8 @@ from edgelm.checkpoint import Card, Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.engines.base import Reply
 from edgelm.errors import BadFile, BadOption, NoSpace
-from edgelm.evaluate import Selection, evaluate
+from edgelm.evaluate.questions import Selection
+from edgelm.evaluate.run import evaluate
 from edgelm.files import JsonLog, sha256_bytes, tree_files
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
@@ -95,7 +96,7 @@ def run(model, data, tmp_path):
     """Evaluate two tasks with a parrot, into one folder unless told otherwise."""
 
     def go(engine=Parrot(), out=tmp_path / "report", tasks=(GSM8K(), CHID()), checkpoint=model, **options):  # noqa: B008
-        return evaluate(Checkpoint(checkpoint), tasks, engine, data, out, **options)
+        return evaluate(Checkpoint(checkpoint), [(task, data) for task in tasks], engine, out, **options)
 
     return go
 
@@ -161,7 +162,7 @@ def test_a_changed_prompt_asks_only_that_row_again(run, data, tmp_path, model):
     suite = json.loads((changed / "suite.json").read_bytes())
     suite["files"]["gsm8k/test.jsonl"] = sha256_bytes(rows)
     (changed / "suite.json").write_text(json.dumps(suite))
-    evaluate(Checkpoint(model), [GSM8K()], Parrot(), DataFolder(changed), tmp_path / "report")
+    evaluate(Checkpoint(model), [(GSM8K(), DataFolder(changed))], Parrot(), tmp_path / "report")
     assert len(Parrot.asked) == ROWS + 1
 
 
@@ -218,16 +219,16 @@ SCRIPT = """if True:
     torch.set_num_threads(1)
     from edgelm.checkpoint import Checkpoint
     from edgelm.data.folder import DataFolder
-    from edgelm.evaluate import evaluate
+    from edgelm.evaluate.run import evaluate
     from edgelm.plugins import parse
     model, data, out = map(pathlib.Path, sys.argv[1:])
-    tasks = [parse("tasks", "gsm8k"), parse("tasks", "chid")]
+    tasks = [(parse("tasks", name), DataFolder(data)) for name in ("gsm8k", "chid")]
 
     def progress(label, done, wanted):
         if (label, done) == ("gsm8k", 6):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    evaluate(Checkpoint(model), tasks, parse("engines", "hf:batch=2"), DataFolder(data), out, progress=progress)
+    evaluate(Checkpoint(model), tasks, parse("engines", "hf:batch=2"), out, progress=progress)
 """
 
 
@@ -238,9 +239,9 @@ def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(model, data, tmp
     assert not (out / "report.json").exists()
     assert len(JsonLog(out / "log" / "gsm8k.jsonl").read()) == 6
 
-    tasks, engine = [parse("tasks", "gsm8k"), parse("tasks", "chid")], parse("engines", "hf:batch=2")
+    tasks, engine = [(GSM8K(), data), (CHID(), data)], parse("engines", "hf:batch=2")
     for folder in (out, tmp_path / "whole"):
-        evaluate(Checkpoint(model), tasks, engine, data, folder)
+        evaluate(Checkpoint(model), tasks, engine, folder)
     keys = [row["key"] for label in ("gsm8k", "chid") for row in JsonLog(out / "log" / f"{label}.jsonl").read()]
     assert len(keys) == len(set(keys)) == 2 * ROWS, "every question was asked once"
     assert _finished(out) == _finished(tmp_path / "whole")

@@ -1,0 +1,1 @@
+"""Evaluate: ask a checkpoint the benchmarks' questions, keep every answer, report the scores."""
