@@ -286,9 +286,30 @@ def test_a_full_disk_while_appending_is_said_and_earlier_rows_stay(tmp_path, mon
     log = _log(tmp_path / "log")
     with monkeypatch.context() as patch, log:
         patch.setattr(os, "fdatasync", _full_disk)
+        log.append([{"n": 5}])
         with pytest.raises(NoSpace, match="log"):
-            log.append([{"n": 5}])
+            log.sync()
+        patch.undo()
     assert log.read()[:5] == ROWS
+
+
+def test_rows_are_handed_to_the_disk_by_number_by_time_and_at_the_end(tmp_path, monkeypatch):
+    synced, now = [], [0.0]
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    with JsonLog(tmp_path / "log") as log:
+        log.append(ROWS)
+        assert len(synced) == 0, "few rows, and soon"
+        log.append([{"n": n} for n in range(JsonLog.SYNC_ROWS)])
+        assert len(synced) == 1, "many"
+        now[0] = 0.9 * JsonLog.SYNC_SECONDS
+        log.append(ROWS)
+        assert len(synced) == 1
+        now[0] = JsonLog.SYNC_SECONDS
+        log.append(ROWS)
+        assert len(synced) == 2, "late"
+        log.append(ROWS)
+    assert len(synced) == 3
 
 
 class _NearlyFull(io.FileIO):
