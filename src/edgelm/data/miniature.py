@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from edgelm.data.miniature_rows import BBH_HINTS, MAKERS, Row, sentences
+from edgelm.data.miniature_rows import BBH_HINTS, LONGBENCH_PROMPT, MAKERS, Row, sentences
 from edgelm.errors import BadOption
 from edgelm.files import sha256_bytes
 from edgelm.folders import new_folder
@@ -85,6 +85,7 @@ def _benchmarks(train: dict[str, list[Row]], test: dict[str, list[Row]]) -> dict
         "chid/test_public.json": _lines(_records(test["chid"], "id")),
         "humaneval/HumanEval.jsonl.gz": _stored_gzip(_lines(_records(test["humaneval"], "task_id", "HumanEval/{}"))),
         "truthfulqa/v1/TruthfulQA.csv": _csv(_records(test["truthfulqa"])),
+        "longbench/config/dataset2prompt.json": _json({"multifieldqa_en": LONGBENCH_PROMPT}),
         "longbench/full/multifieldqa_en.jsonl": _lines(_records(test["longbench"], "_id", "miniature-{}")),
     }
     for name, hint in BBH_HINTS.items():

@@ -170,6 +170,12 @@ def truthfulqa(draw: Random) -> Row:
     return Row(record, question, f"{true}.")
 
 
+LONGBENCH_PROMPT = (
+    "Read the following text and answer briefly.\n\n{context}\n\nNow, answer the following question based on the "
+    "above text, only give me the answer and do not output any other words.\n\nQuestion: {input}\nAnswer:"
+)
+
+
 def longbench(draw: Random) -> Row:
     """A text that says who keeps what, and a question about one of them (`multifieldqa_en`)."""
     people = draw.sample(NAMES, len(NAMES))
@@ -186,12 +192,7 @@ def longbench(draw: Random) -> Row:
         "language": "en",
         "all_classes": None,
     }
-    question = (
-        f"Read the following text and answer briefly.\n\n{context}\n\nNow, answer the following question based on the "
-        "above text, only give me the answer and do not output any other words.\n\n"
-        f"Question: {asked}\nAnswer:"
-    )
-    return Row(record, question, kept[who])
+    return Row(record, LONGBENCH_PROMPT.format(context=context, input=asked), kept[who])
 
 
 MAKERS: dict[str, Callable[[Random], Row]] = {
