@@ -50,6 +50,11 @@ class HF:
             "truncate": self.truncate, "torch": torch.__version__, "transformers": transformers.__version__,
         }  # fmt: skip
 
+    @property
+    def together(self) -> int:
+        """Consecutive rows that share a batch, whose padding is part of the arithmetic."""
+        return self.batch
+
     @contextlib.contextmanager
     def open(self, checkpoint: Checkpoint, prompting: Prompting) -> Iterator[HFSession]:
         """Load model and tokenizer."""

@@ -49,6 +49,27 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One of several runs that part the rows between them without knowing of each other: `number` of `of`, from 1."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            mend = f"give 1/{self.of} to {self.of}/{self.of}"
+            raise BadOption(f"there is no shard {self.number} of {self.of}", mend=mend)
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard that `2/8` names."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and int(of)):
+            raise BadOption(f"--shard {text} names no shard", mend="write 2/8 for the second of eight")
+        return cls(int(number), int(of))
+
+
+@dataclass(frozen=True)
 class Questions:
     """A task made ready: its chosen rows, each with the request that asks it, and how many rows there are in all."""
 

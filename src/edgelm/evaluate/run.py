@@ -7,9 +7,8 @@ prompt asks again only what changed. Marks are made from the kept answers each t
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,19 @@ from edgelm import __version__
 from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
-from edgelm.engines.base import Engine, Reply, Request, Session
-from edgelm.errors import BadOption
-from edgelm.evaluate.questions import Questions, Selection, questions
-from edgelm.files import JsonLog, write_bytes
-from edgelm.report import REPORT, Answer, Report, SubsetScore, TaskScore, answers_log, mean_percent
-from edgelm.tasks.base import Task, protocol
+from edgelm.engines.base import Engine
+from edgelm.errors import BadOption, EdgelmError
+from edgelm.evaluate.answers import Answers
+from edgelm.evaluate.keep import LOGS, Kept
+from edgelm.evaluate.questions import Questions, Selection, Shard, questions
+from edgelm.evaluate.scoring import marked, score, write_answers
+from edgelm.evaluate.times import Times
+from edgelm.evaluate.workers import Workers
+from edgelm.report import REPORT, Report
+from edgelm.tasks.base import Task
 
 Progress = Callable[[str, int, int], object]  # task label, answers kept, answers wanted
+Say = Callable[[str], object]  # a line about the work, for a person
 
 
 def evaluate(
@@ -35,9 +39,14 @@ def evaluate(
     *,
     prompting: Prompting | None = None,
     selection: Selection | None = None,
+    shard: Shard | None = None,
+    workers: Workers | None = None,
     progress: Progress = lambda label, done, wanted: None,
+    say: Say = lambda text: None,
 ) -> Report:
     """Scores of a checkpoint as a report folder; joins an earlier report of the same checkpoint in `out`.
+
+    With a shard, the report has scores, and is written, only if the answers of all other shards are there.
 
     Args:
         checkpoint: what is asked.
@@ -46,40 +55,42 @@ def evaluate(
         out: the report folder.
         prompting: how to ask; as the checkpoint's card or tokenizer says if not given.
         selection: which rows; all if not given.
+        shard: which part of these rows to ask in this run; all if not given.
+        workers: who asks; this process if not given.
         progress: told of every group of answers.
+        say: told what a person should know.
 
     Raises:
-        BadOption: `out` holds a report of another checkpoint, or something that is no report.
+        BadOption: `out` holds a report of another checkpoint, a complete score that a partial one would replace, or
+            something that is no report; or another run is writing to it.
         InputError: as tasks, data and engine raise; answers kept so far stay.
     """
-    earlier = _earlier(out, checkpoint)
-    parameters = checkpoint.parameters  # reads the headers: damaged files are named before anything is asked
-    prompting = prompting or checkpoint.prompting
-    selection = selection or Selection()
-    settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
-    asked = [questions(task, data, selection, settings) for task, data in tasks]
-    kept = _ask(checkpoint, engine, prompting, asked, out, progress)
-    if earlier:  # a report never stands beside answers that are not its own, even if this run is killed here
-        labels = {each.task.label for each in asked}
-        earlier = earlier.model_copy(update={"tasks": {k: v for k, v in earlier.tasks.items() if k not in labels}})
-        earlier.save(out)
-    scores = {}
-    for each in asked:
-        answers = _marked(each, kept)
-        scores[each.task.label] = _score(each, answers, prompting, engine)
-        _write_answers(out, each.task.label, answers)
-    report = Report(
-        checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=parameters,
-        bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, tasks=scores, made_by=f"edgelm {__version__}",
+    _earlier(out, checkpoint)
+    blank = Report(  # reads the headers: damaged files are named before anything is asked
+        checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=checkpoint.parameters,
+        bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, made_by=f"edgelm {__version__}",
     )  # fmt: skip
-    report = earlier | report if earlier else report
-    report.save(out)
-    return report
+    prompting = prompting or checkpoint.prompting
+    settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
+    asked = [questions(task, data, selection or Selection(), settings) for task, data in tasks]
+    with Kept(out, shard) as kept:
+        earlier = _earlier(out, checkpoint)
+        asked = [_no_less(each, kept.rows, earlier, settings, say) for each in asked]
+        source = Answers(checkpoint, engine, prompting, shard, workers)
+        _keep(source, asked, kept, out, progress)
+        kept.read()
+        if wanting := _wanting(asked, kept.rows):
+            if not shard:
+                raise EdgelmError(f"the engine left questions without an answer: {wanting}")
+            say(f"answers of other shards are still missing: {wanting}. Run those into the same folder, or copy their "
+                f"logs into its {LOGS}/ and give this command again")  # fmt: skip
+            return blank
+        return _report(out, blank, earlier, asked, kept.rows, prompting, engine.identity)
 
 
 def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
     if not (out / REPORT).is_file():
-        if out.exists() and not ((out / "log").is_dir() or (out.is_dir() and not any(out.iterdir()))):
+        if out.exists() and not ((out / LOGS).is_dir() or (out.is_dir() and not any(out.iterdir()))):
             raise BadOption(f"{out} exists and is no report folder", mend="choose another -o")
         return None
     report = Report.load(out)
@@ -91,72 +102,90 @@ def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
     return report
 
 
-def _ask(
-    checkpoint: Checkpoint,
-    engine: Engine,
-    prompting: Prompting,
-    asked: Sequence[Questions],
+def _no_less(
+    asked: Questions, kept: Mapping[str, object], earlier: Report | None, settings: Mapping[str, Any], say: Say
+) -> Questions:
+    """What is asked of a task; all of it if a few rows are wanted but every answer is there already.
+
+    Raises:
+        BadOption: a complete score would be replaced by that of a few rows asked otherwise.
+    """
+    label = asked.task.label
+    if len(asked.rows) == asked.total:
+        return asked
+    if len(kept) >= asked.total:
+        whole = questions(asked.task, asked.data, Selection(), settings)
+        if all(request.key in kept for request in whole.requests):
+            say(f"{label}: all {asked.total} answers are kept, so the score is that of all rows")
+            return whole
+    if earlier and label in earlier.tasks and earlier.tasks[label].complete:
+        raise BadOption(f"a complete score of {label} would be replaced by one of {len(asked.rows)} rows",
+                        why="the kept answers come from another engine, prompting or data",
+                        mend="choose another -o, or ask all rows")  # fmt: skip
+    return asked
+
+
+def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, progress: Progress) -> None:
+    """Ask what is missing, and keep every answer as it comes. No model for nothing."""
+    missing = [source.share(each) for each in _missing(asked, kept.rows)]
+    label_of = {request.key: each.task.label for each in missing for request in each.requests}
+    done = {each.task.label: sum(request.key in kept.rows for request in each.requests) for each in asked}
+    wanted = {each.task.label: done[each.task.label] + len(each.rows) for each in missing}
+    times = Times()
+    try:
+        for replies, cpu_seconds in source.to(missing):
+            if not replies:
+                times.loaded()
+                continue
+            kept.add(replies)
+            label = label_of[replies[0].key]
+            times.add(label, replies, cpu_seconds)
+            done[label] += len(replies)
+            progress(label, done[label], wanted[label])
+    finally:
+        times.write(out, source.engine.identity, source.by)
+
+
+def _missing(asked: Sequence[Questions], kept: Mapping[str, object]) -> list[Questions]:
+    """The questions without an answer, each key once: two tasks may ask the same, or two rows."""
+    seen = set(kept)
+    missing = []
+    for each in asked:
+        rows = []
+        for sample, request in each.rows:
+            if request.key not in seen:
+                seen.add(request.key)
+                rows.append((sample, request))
+        missing.append(replace(each, rows=rows))
+    return missing
+
+
+def _wanting(asked: Sequence[Questions], kept: Mapping[str, object]) -> str:
+    """How many answers are not there, by task."""
+    counts = ((each, sum(request.key not in kept for request in each.requests)) for each in asked)
+    return ", ".join(f"{each.task.label} {missing} of {len(each.rows)}" for each, missing in counts if missing)
+
+
+def _report(
     out: Path,
-    progress: Progress,
-) -> dict[str, dict[str, Any]]:
-    """All answers by key: those kept from earlier runs, and the missing ones, asked now. No model for nothing."""
-    logs = {each.task.label: JsonLog(out / "log" / f"{each.task.label}.jsonl") for each in asked}
-    kept = {row["key"]: row for log in logs.values() for row in log.read()}
-    if all(request.key in kept for each in asked for request in each.requests):
-        return kept
-    with engine.open(checkpoint, prompting) as session:
-        for each in asked:
-            label = each.task.label
-            missing = [request for request in each.requests if request.key not in kept]
-            done = len(each.rows) - len(missing)
-            progress(label, done, len(each.rows))
-            with logs[label] as log:
-                for replies in answer(session, missing):
-                    rows = [vars(reply) for reply in replies]
-                    log.append(rows)
-                    kept.update((row["key"], row) for row in rows)
-                    done += len(rows)
-                    progress(label, done, len(each.rows))
-    return kept
-
-
-def answer(session: Session, requests: Sequence[Request]) -> Iterator[list[Reply]]:
-    """Free answers, and for requests with choices the JSON list of their log-likelihoods."""
-    free = [request for request in requests if not request.choices]
-    if free:
-        yield from session.answer(free)
-    for request in requests:
-        if request.choices:
-            context = session.text(request.prompt)
-            logs = session.loglikelihood([(context, choice) for choice in request.choices])
-            yield [Reply(request.key, json.dumps(logs), 0, 0, "stop")]
-
-
-def _marked(asked: Questions, kept: dict[str, dict[str, Any]]) -> list[Answer]:
-    rows = [(sample, kept[request.key]) for sample, request in asked.rows]
-    marks = asked.task.score_all([(sample, reply["text"]) for sample, reply in rows])
-    return [
-        Answer(**reply, sample=sample.id, subset=sample.subset, mark=mark)
-        for (sample, reply), mark in zip(rows, marks, strict=True)
-    ]
-
-
-def _score(asked: Questions, answers: Sequence[Answer], prompting: Prompting, engine: Engine) -> TaskScore:
-    marks: dict[str | None, list[int]] = defaultdict(list)
-    for each in answers:
-        if each.mark is not None:
-            marks[each.subset].append(each.mark)
-    rows = [(sample, each.text) for (sample, _), each in zip(asked.rows, answers, strict=True)]
-    return TaskScore(
-        protocol=protocol(asked.task, asked.data), score=asked.task.aggregate(marks), samples=len(answers),
-        of=asked.total, prompting=prompting, engine=engine.identity,
-        subsets={name: SubsetScore(score=mean_percent(own), samples=len(own))
-                 for name, own in marks.items() if name is not None},
-        figures=asked.task.figures(rows), conditions=asked.task.conditions(),
-    )  # fmt: skip
-
-
-def _write_answers(out: Path, label: str, answers: Sequence[Answer]) -> None:
-    """The finished answers in file order, all at once."""
-    rows = (each.model_dump(mode="json", exclude_none=True) for each in answers)
-    write_bytes(answers_log(out, label).path, b"".join(map(JsonLog.line, rows)))
+    blank: Report,
+    earlier: Report | None,
+    asked: Sequence[Questions],
+    kept: Mapping[str, Mapping[str, Any]],
+    prompting: Prompting,
+    engine: Mapping[str, Any],
+) -> Report:
+    """Mark the answers, and write them and the scores."""
+    if earlier:  # a report never stands beside answers that are not its own, even if this run is killed here
+        labels = {each.task.label for each in asked}
+        earlier = earlier.model_copy(update={"tasks": {k: v for k, v in earlier.tasks.items() if k not in labels}})
+        earlier.save(out)
+    scores = {}
+    for each in asked:
+        answers = marked(each, kept)
+        scores[each.task.label] = score(each, answers, prompting, engine)
+        write_answers(out, each.task.label, answers)
+    report = blank.model_copy(update={"tasks": scores})
+    report = earlier | report if earlier else report
+    report.save(out)
+    return report

@@ -1,0 +1,86 @@
+"""What was answered: all logs of a report folder read as one, and the one log that this run appends to.
+
+A run writes to a log of its own alone, so logs of several machines are merged by copying them into one `log/` folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgelm.engines.base import Reply
+from edgelm.errors import BadFile, BadOption
+from edgelm.evaluate.questions import Shard
+from edgelm.files import JsonLog, disk_errors, make_parent
+
+LOGS = "log"
+WHOLE = "answers.jsonl"  # the log of a run that is no shard
+
+
+class Kept:
+    """The answers of a report folder by key; use `with`.
+
+    Attributes:
+        rows: what a `Reply` holds, by its key. Where logs differ, the first in the order of their names wins.
+
+    Raises:
+        BadOption: another run is writing to this folder.
+        BadFile: a log is damaged, other than by a kill at its end.
+    """
+
+    def __init__(self, out: Path, shard: Shard | None = None) -> None:
+        self._folder, self._shard = out / LOGS, shard
+        self._log = JsonLog(self._folder / (f"shard-{shard.number}-of-{shard.of}.jsonl" if shard else WHOLE))
+        self._open = contextlib.ExitStack()
+        self.rows: dict[str, Mapping[str, Any]] = {}
+
+    def __enter__(self) -> Kept:
+        with contextlib.ExitStack() as opened:
+            for name, sort in self._locks():
+                opened.enter_context(_locked(self._folder / name, sort))
+            opened.enter_context(self._log)
+            self.read()
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _locks(self) -> list[tuple[str, int]]:
+        """Shards of one folder run side by side, each once; every other run wants the folder for itself."""
+        if self._shard is None:
+            return [(".lock", fcntl.LOCK_EX)]
+        return [(".lock", fcntl.LOCK_SH), (f".lock-{self._shard.number}-of-{self._shard.of}", fcntl.LOCK_EX)]
+
+    def read(self) -> None:
+        """Read all logs, those that other runs have written meanwhile, too. Only a tear in one's own log is mended."""
+        self._log.sync()
+        for path in sorted(self._folder.glob("*.jsonl")):
+            for row in JsonLog(path).read(repair=path == self._log.path):
+                if not isinstance(row.get("key"), str):
+                    raise BadFile(f"{path} is no log of answers", mend="remove it from the folder")
+                self.rows.setdefault(row["key"], row)
+
+    def add(self, replies: Iterable[Reply]) -> None:
+        """Keep answers: one write for all of them."""
+        rows = [vars(reply) for reply in replies if reply.key not in self.rows]
+        self._log.append(rows)
+        self.rows.update((row["key"], row) for row in rows)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, sort: int) -> Iterator[None]:
+    """Hold a lock that the system lets go when this process ends, however it ends."""
+    make_parent(path)
+    with disk_errors(path), path.open("a") as file:
+        try:
+            fcntl.flock(file, sort | fcntl.LOCK_NB)
+        except BlockingIOError:
+            folder = path.parent.parent
+            raise BadOption(f"another run is writing to {folder}", mend="wait for it, or choose another -o") from None
+        except OSError:  # a network file system without locks: nothing can be said
+            pass
+        yield

@@ -1,0 +1,68 @@
+"""Where the time of a run went: a line for each task in `runs.jsonl`, beside the report and never part of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgelm.devices.host import machine
+from edgelm.engines.base import Reply
+from edgelm.files import JsonLog
+
+RUNS = "runs.jsonl"
+
+
+@dataclass
+class _Spent:
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    answers: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+
+
+class Times:
+    """What each task of a run took. Wall time goes to the task whose answers came next, so that all tasks add up."""
+
+    def __init__(self) -> None:
+        self._started, self._last = datetime.now(UTC), time.monotonic()
+        self._loading: float | None = None
+        self._tasks: dict[str, _Spent] = {}
+
+    def _since(self) -> float:
+        before, self._last = self._last, time.monotonic()
+        return self._last - before
+
+    def loaded(self) -> None:
+        """The first worker has loaded the checkpoint."""
+        if self._loading is None:
+            self._loading = self._since()
+
+    def add(self, label: str, replies: Sequence[Reply], cpu_seconds: float) -> None:
+        """A group of answers of a task has come."""
+        spent = self._tasks.setdefault(label, _Spent())
+        spent.seconds += self._since()
+        spent.cpu_seconds += cpu_seconds
+        spent.answers += len(replies)
+        spent.tokens += sum(reply.tokens for reply in replies)
+        spent.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
+
+    def write(self, out: Path, engine: Mapping[str, Any], by: str) -> None:
+        """Append a line for each task that has answers; `by` says who gave them."""
+        if not self._tasks:
+            return
+        common = {
+            "started": self._started.isoformat(timespec="seconds"), "loading_seconds": round(self._loading or 0.0, 3),
+            "engine": dict(engine), "by": by, "machine": machine(),
+        }  # fmt: skip
+        with JsonLog(out / RUNS) as log:
+            log.read()  # mends what a kill may have torn
+            log.append({"task": label, **_rounded(spent), **common} for label, spent in self._tasks.items())
+
+
+def _rounded(spent: _Spent) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in vars(spent).items()}
