@@ -130,7 +130,7 @@ class Answer(_Record):
     key: str  # digest of all that the answer depends on
     sample: str
     text: str
-    mark: int | None  # millionths; None: left out of the mean
+    mark: int | None = None  # millionths; None, which is not written: left out of the mean
     tokens: int
     prompt_tokens: int
     finish: Literal["stop", "length"]

@@ -1,0 +1,55 @@
+"""What a reader of the scores must know before trusting them, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgelm.evaluate.effort import Effort
+from edgelm.evaluate.official import is_official
+from edgelm.evaluate.opencompass_names import TITLES
+from edgelm.report import Report
+
+OFTEN = 0.2  # share of answers ended by the cap, from which on it is worth a sentence
+
+
+def cautions(report: Report, efforts: Sequence[Effort]) -> list[str]:
+    """The sentences, each with the tasks that it is about."""
+    found = {
+        "Only some rows were asked, so these are estimates and no results": _partial(report),
+        "Not of the official protocol, and not comparable with published scores": _unofficial(report),
+        "Programs were run without a sandbox": _unconfined(report),
+        "Answers that ran past the model’s context": _beyond(efforts),
+        "Questions that filled the context and may have lost their beginning": _filled(efforts),
+        "Answers ended by the cap on tokens and not by the model": _capped(efforts),
+    }
+    return [f"{said}: {', '.join(tasks)}." for said, tasks in found.items() if tasks]
+
+
+def _partial(report: Report) -> list[str]:
+    return [f"{_title(task)} {score.samples:,} of {score.of:,}"
+            for task, score in report.tasks.items() if not score.complete]  # fmt: skip
+
+
+def _unofficial(report: Report) -> list[str]:
+    return [_title(task) for task, score in report.tasks.items() if not is_official(score)]
+
+
+def _unconfined(report: Report) -> list[str]:
+    return [_title(task) for task, score in report.tasks.items() if score.conditions.get("sandbox") == "none"]
+
+
+def _beyond(efforts: Sequence[Effort]) -> list[str]:
+    return [f"{_title(each.task)} {each.beyond:,} of {each.answers:,}" for each in efforts if each.beyond]
+
+
+def _filled(efforts: Sequence[Effort]) -> list[str]:
+    return [f"{_title(each.task)} {each.filled:,} of {each.answers:,}" for each in efforts if each.filled]
+
+
+def _capped(efforts: Sequence[Effort]) -> list[str]:
+    often = [each for each in efforts if each.capped > OFTEN * each.answers]
+    return [f"{_title(each.task)} {each.capped / each.answers:.0%}" for each in often]
+
+
+def _title(task: str) -> str:
+    return TITLES.get(task, task)

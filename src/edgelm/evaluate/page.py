@@ -1,0 +1,155 @@
+"""A report, or the comparison of two, as one HTML page that needs nothing else: no font, no picture from elsewhere.
+
+Everything but the search among the answers works without a script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgelm.errors import MissingPackage
+from edgelm.evaluate.browser import embedded, script_json, shorten
+from edgelm.evaluate.cautions import cautions
+from edgelm.evaluate.compare import Difference
+from edgelm.evaluate.effort import efforts
+from edgelm.evaluate.intervals import Interval, interval
+from edgelm.evaluate.opencompass_names import TITLES
+from edgelm.evaluate.references import REFERENCES, beside
+from edgelm.report import FULL_MARK, Answer, Report
+from edgelm.tasks.base import Sample
+
+UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+EXAMPLES = 3  # answers a task that are shown without a script: those that earned least
+LONGEST = 2000  # characters of an answer in a comparison
+
+
+def report_page(
+    report: Report,
+    answers: Mapping[str, Sequence[Answer]],
+    *,
+    samples: Mapping[str, Sequence[Sample]],
+    seconds: Mapping[str, float],
+    loading: float = 0,
+    context: int | None = None,
+) -> str:
+    """The page of a report; equal input gives equal text.
+
+    Args:
+        report: what is shown.
+        answers: of every task, in file order.
+        samples: the questions and references to show beside the answers, by task; of a hold-out there are none.
+        seconds: how long each task took, as far as known.
+        loading: seconds that loading the checkpoint took.
+        context: how many tokens the model was made for.
+
+    Raises:
+        MissingPackage: jinja2 is not installed.
+    """
+    took = efforts(answers, seconds, context)
+    data, shortened = embedded(answers, samples)
+    published = {task: beside(task, score) for task, score in report.tasks.items()}
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            titles=TITLES,
+            intervals={task: interval(score, answers[task]) for task, score in report.tasks.items()},
+            published=published,
+            references=[each for each in REFERENCES if any(each.name in scores for scores in published.values())],
+            cautions=cautions(report, took),
+            efforts=took,
+            loading=loading,
+            examples={task: _examples(own) for task, own in answers.items()},
+            settings=_settings(report),
+            data=script_json(data),
+            shortened=shortened,
+            full=FULL_MARK,
+        )
+    )
+
+
+def comparison_page(a: Report, b: Report, differences: Iterable[Difference]) -> str:
+    """The page of a comparison.
+
+    Raises:
+        MissingPackage: jinja2 is not installed.
+    """
+    template = _environment().get_template("comparison.html.jinja")
+    return template.render(a=a, b=b, differences=list(differences), titles=TITLES, longest=LONGEST)
+
+
+def _environment() -> Any:
+    try:
+        import jinja2
+    except ImportError:
+        raise MissingPackage("jinja2", "page") from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    for write in (two, whole, size, millions, span, signed, clock, shorten):
+        environment.filters[write.__name__] = write
+    return environment
+
+
+def _examples(answers: Sequence[Answer]) -> list[Answer]:
+    marked = [answer for answer in answers if answer.mark is not None and answer.mark < FULL_MARK]
+    return sorted(marked, key=lambda answer: answer.mark or 0)[:EXAMPLES]
+
+
+def _settings(report: Report) -> list[tuple[list[str], dict[str, str]]]:
+    """What the answers and marks of the tasks depend on; tasks that share all of it stand together."""
+    groups: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for task, score in report.tasks.items():
+        facts = {"asked as": score.prompting, **score.engine, **score.conditions}
+        written = {name: str(value) for name, value in facts.items()}
+        groups.setdefault(repr(written), ([], written))[0].append(TITLES.get(task, task))
+    return list(groups.values())
+
+
+# How figures are written.
+
+
+def two(value: float) -> str:
+    """Two decimals."""
+    return f"{float(value):.2f}"
+
+
+def whole(value: int) -> str:
+    """A whole number with thin spaces between its thousands."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def signed(value: float) -> str:
+    """Two decimals with a true sign."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def size(value: int) -> str:
+    """Bytes in the largest binary unit that they fill."""
+    unit, name = next(((unit, name) for unit, name in UNITS if value >= unit), (1, "B"))
+    return f"{value / unit:.2f} {name}" if unit > 1 else f"{value} {name}"
+
+
+def millions(value: int) -> str:
+    """A number of parameters or tokens in billions, millions or thousands."""
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}" if value < 1000 * unit else f"{value / unit:.0f} {name}"
+    return str(value)
+
+
+def span(value: Interval | None) -> str:
+    """From – to, or a dash."""
+    return f"{value.low:.1f} – {value.high:.1f}" if value else "–"
+
+
+def clock(seconds: float) -> str:
+    """Seconds, minutes and seconds, or hours and minutes."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

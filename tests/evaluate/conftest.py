@@ -1,0 +1,76 @@
+"""Reports made from marks, as an evaluation would have left them."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edgelm.files import JsonLog, write_bytes
+from edgelm.report import FULL_MARK, Answer, Report, SubsetScore, TaskScore, answers_log, mean_percent
+
+SUITE = "opencompass-0.3.1"
+
+
+@pytest.fixture
+def make_answers() -> Callable[..., list[Answer]]:
+    """`make_answers([1, 0, None], subset="x", texts=[…])`: answers with these marks (of 1), in order."""
+
+    def make(
+        marks: Any, subset: str | None = None, texts: Any = (), task: str = "gsm8k", **fields: Any
+    ) -> list[Answer]:
+        given = {"tokens": 5, "prompt_tokens": 100, "finish": "stop"} | fields
+        name = task if subset is None else f"{task}-{subset}"
+        return [
+            Answer(key=f"{name}{n}", sample=f"{name}-{n}", subset=subset, text=texts[n] if texts else f"it is {n}",
+                   mark=None if mark is None else round(mark * FULL_MARK), **given)
+            for n, mark in enumerate(marks)
+        ]  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_score() -> Callable[..., TaskScore]:
+    """`make_score(answers, of=20)`: the score of a task whose answers have these marks, the mean of all or as given."""
+
+    def make(answers: list[Answer], **fields: Any) -> TaskScore:
+        marks = defaultdict(list)
+        for answer in answers:
+            if answer.mark is not None:
+                marks[answer.subset].append(answer.mark)
+        given = {
+            "protocol": f"{SUITE}/gsm8k-1d7fe4", "prompting": "chat", "engine": {"engine": "hf", "batch": 8},
+            "samples": len(answers), "of": len(answers),
+            "score": mean_percent(mark for own in marks.values() for mark in own),
+            "subsets": {name: SubsetScore(score=mean_percent(own), samples=len(own))
+                        for name, own in marks.items() if name is not None},
+        }  # fmt: skip
+        return TaskScore(**given | fields)
+
+    return make
+
+
+@pytest.fixture
+def make_report() -> Callable[..., Report]:
+    """`make_report({"gsm8k": score}, speed=…)`: a report with these scores."""
+
+    def make(tasks: dict[str, TaskScore], **fields: Any) -> Report:
+        given = {"checkpoint": "ab" * 32, "name": "tiny", "parameters": 1000, "bytes": 4000, "dtypes": {"F32": 9}}
+        return Report(**given | fields, tasks=tasks)
+
+    return make
+
+
+@pytest.fixture
+def write_report(make_report: Any) -> Callable[..., Any]:
+    """`write_report(folder, {"gsm8k": (score, answers)})`: a report folder."""
+
+    def write(folder: Any, tasks: dict[str, tuple[TaskScore, list[Answer]]], **fields: Any) -> Any:
+        for task, (_, answers) in tasks.items():
+            rows = (JsonLog.line(each.model_dump(mode="json", exclude_none=True)) for each in answers)
+            write_bytes(answers_log(folder, task).path, b"".join(rows))
+        make_report({task: score for task, (score, _) in tasks.items()}, **fields).save(folder)
+        return folder
+
+    return write
