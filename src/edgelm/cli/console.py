@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -80,10 +80,13 @@ def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: 
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each label, on stderr and only on a terminal: call with label, done, total."""
+def progress(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each label, on stderr and only on a terminal: call with label, done, total.
+
+    `columns` stand behind the others.
+    """
     bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *columns,
         console=_err, transient=True, disable=not _err.is_terminal,
     )  # fmt: skip
     tasks: dict[str, Any] = {}

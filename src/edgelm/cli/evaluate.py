@@ -6,20 +6,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import ProgressColumn
+from rich.progress import Task as Bar
+from rich.text import Text
 
 from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
-from edgelm.evaluate.questions import Selection
-from edgelm.evaluate.run import evaluate as run
+from edgelm.errors import BadOption
+from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
+from edgelm.tasks.base import Task
+
+Asked = list[tuple[Task, DataFolder]]
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
     out: Out,
+    model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; not needed to --rescore.")] = None,
     task: Annotated[
         list[str], typer.Option("--task", "-t", help="Task spec, as often as wanted: see `edgelm ls tasks`.")
     ] = ["gsm8k", "commonsenseqa", "chid"],  # noqa: B006 (typer copies it)
@@ -32,6 +38,13 @@ def evaluate(
     prompting: Annotated[
         Prompting | None, typer.Option(help="How to ask; by default as the checkpoint's card or tokenizer says.")
     ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Processes on this host (4), one for each GPU; or actors on a cluster (ray:4).")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Ask one part of the rows, such as 2/8; other runs ask the other parts.")
+    ] = None,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Score the answers of a report anew; no model.")] = False,
     json: Json = False,
 ) -> None:
     """Ask a checkpoint the benchmarks' questions, keep every answer, and score them.
@@ -39,22 +52,71 @@ def evaluate(
     A killed run goes on where it stopped when the same command is given again.
     """
     folder = DataFolder(data, offline=offline)
-    tasks = [(parse("tasks", spec), folder) for spec in task]
-    selection = Selection(limit, sample, seed)
-    checkpoint = Checkpoint(model)
-    with progress() as bar:
-        report = run(
-            checkpoint, tasks, parse("engines", engine), out,
-            prompting=prompting, selection=selection, progress=bar,
+    tasks: Asked = [(parse("tasks", spec), folder) for spec in task]
+    if rescore:
+        _refuse_beside_rescore(limit, sample, workers, shard)
+        report = _rescore(out, tasks, model)
+    else:
+        report = _ask(
+            _checkpoint(model), tasks, engine, out, Selection(limit, sample, seed), prompting, workers, shard
         )  # fmt: skip
-    context = checkpoint.config.get("max_position_embeddings")
-    if isinstance(context, int):
-        for asked, _ in tasks:
-            warn_of_context(out, asked.label, context)
     if json:
         emit_json(report.model_dump(mode="json"))
     else:
         show_scores(report)
+
+
+def _checkpoint(model: Path | None) -> Checkpoint:
+    if model is None:
+        raise BadOption("no checkpoint is given", mend="give its folder, or --rescore a finished report")
+    return Checkpoint(model)
+
+
+def _refuse_beside_rescore(*options: object) -> None:
+    if any(option is not None for option in options):
+        raise BadOption("--rescore asks nothing, so there is nothing to choose or to share",
+                        mend="leave --limit, --sample, --workers and --shard away")  # fmt: skip
+
+
+def _rescore(out: Path, tasks: Asked, model: Path | None) -> Report:
+    from edgelm.evaluate.rescore import rescore
+
+    return rescore(out, tasks, Checkpoint(model) if model else None)
+
+
+def _ask(
+    checkpoint: Checkpoint,
+    tasks: Asked,
+    engine: str,
+    out: Path,
+    selection: Selection,
+    prompting: Prompting | None,
+    workers: str | None,
+    shard: str | None,
+) -> Report:
+    from edgelm.evaluate.run import evaluate as run
+    from edgelm.evaluate.workers import Workers
+
+    with progress(Rate()) as bar:
+        report = run(
+            checkpoint, tasks, parse("engines", engine), out, prompting=prompting, selection=selection,
+            shard=Shard.parse(shard) if shard else None, workers=Workers.parse(workers) if workers else None,
+            progress=bar, say=note,
+        )  # fmt: skip
+    context = checkpoint.config.get("max_position_embeddings")
+    if isinstance(context, int):
+        for asked, _ in tasks:
+            if asked.label in report.tasks:
+                warn_of_context(out, asked.label, context)
+    return report
+
+
+class Rate(ProgressColumn):
+    """Answers a second."""
+
+    def render(self, bar: Bar) -> Text:
+        """The rate of the last half minute."""
+        return Text(f"{bar.speed:.2f}/s" if bar.speed else "")
 
 
 def warn_of_context(out: Path, label: str, context: int) -> None:

@@ -32,15 +32,14 @@ class Kept:
     """
 
     def __init__(self, out: Path, shard: Shard | None = None) -> None:
-        self._folder, self._shard = out / LOGS, shard
-        self._log = JsonLog(self._folder / (f"shard-{shard.number}-of-{shard.of}.jsonl" if shard else WHOLE))
+        self._out, self._shard = out, shard
+        self._log = JsonLog(out / LOGS / (f"shard-{shard.number}-of-{shard.of}.jsonl" if shard else WHOLE))
         self._open = contextlib.ExitStack()
         self.rows: dict[str, Mapping[str, Any]] = {}
 
     def __enter__(self) -> Kept:
         with contextlib.ExitStack() as opened:
-            for name, sort in self._locks():
-                opened.enter_context(_locked(self._folder / name, sort))
+            opened.enter_context(alone(self._out, self._shard))
             opened.enter_context(self._log)
             self.read()
             self._open = opened.pop_all()
@@ -49,16 +48,10 @@ class Kept:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def _locks(self) -> list[tuple[str, int]]:
-        """Shards of one folder run side by side, each once; every other run wants the folder for itself."""
-        if self._shard is None:
-            return [(".lock", fcntl.LOCK_EX)]
-        return [(".lock", fcntl.LOCK_SH), (f".lock-{self._shard.number}-of-{self._shard.of}", fcntl.LOCK_EX)]
-
     def read(self) -> None:
         """Read all logs, those that other runs have written meanwhile, too. Only a tear in one's own log is mended."""
         self._log.sync()
-        for path in sorted(self._folder.glob("*.jsonl")):
+        for path in sorted((self._out / LOGS).glob("*.jsonl")):
             for row in JsonLog(path).read(repair=path == self._log.path):
                 if not isinstance(row.get("key"), str):
                     raise BadFile(f"{path} is no log of answers", mend="remove it from the folder")
@@ -69,6 +62,21 @@ class Kept:
         rows = [vars(reply) for reply in replies if reply.key not in self.rows]
         self._log.append(rows)
         self.rows.update((row["key"], row) for row in rows)
+
+
+@contextlib.contextmanager
+def alone(out: Path, shard: Shard | None = None) -> Iterator[None]:
+    """Be the only one that writes to a report folder. Shards run side by side, each once.
+
+    Raises:
+        BadOption: another run is writing to it.
+    """
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(_locked(out / LOGS / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
+        if shard:
+            own = out / LOGS / f".lock-{shard.number}-of-{shard.of}"
+            locks.enter_context(_locked(own, fcntl.LOCK_EX))
+        yield
 
 
 @contextlib.contextmanager

@@ -1,10 +1,10 @@
-"""Where the time of a run went: a line for each task in `runs.jsonl`, beside the report and never part of it."""
+"""Where the time of a run went: a line for each run in `runs.jsonl`, beside the report and never part of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,17 +52,15 @@ class Times:
         spent.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
 
     def write(self, out: Path, engine: Mapping[str, Any], by: str) -> None:
-        """Append a line for each task that has answers; `by` says who gave them."""
+        """Append the run's line, if there were answers: each of its figures by task. `by` says who gave them."""
         if not self._tasks:
             return
-        common = {
+        figures = {each.name: {label: round(getattr(spent, each.name), 3) for label, spent in self._tasks.items()}
+                   for each in fields(_Spent)}  # fmt: skip
+        line = {
             "started": self._started.isoformat(timespec="seconds"), "loading_seconds": round(self._loading or 0.0, 3),
-            "engine": dict(engine), "by": by, "machine": machine(),
+            **figures, "engine": dict(engine), "by": by, "machine": machine(),
         }  # fmt: skip
         with JsonLog(out / RUNS) as log:
             log.read()  # mends what a kill may have torn
-            log.append({"task": label, **_rounded(spent), **common} for label, spent in self._tasks.items())
-
-
-def _rounded(spent: _Spent) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in vars(spent).items()}
+            log.append([line])

@@ -81,7 +81,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Signal:
-    """What a worker says: that it lives, is idle (ready for a chunk), has answered, is refused; or that it is no more."""
+    """What a worker says: that it lives, is idle (ready for a chunk), has answered, is refused; or that it has died."""
 
     worker: int
     kind: Literal["alive", "idle", "answered", "lost", "refused"]
