@@ -18,7 +18,7 @@ def test_every_answer_has_its_row_with_question_and_reference(make_answers):
     answers = {"gsm8k": make_answers([1, 0.25, None], texts=["a", "b", "c"], finish="length")}
     data, shortened = embedded(answers, {"gsm8k": _samples(["x", "y", "z"])})
     assert shortened is None and data["full"] == 1_000_000
-    assert data["tasks"] == [{"name": "gsm8k", "subsets": [], "rows": [
+    assert data["tasks"] == [{"name": "GSM8K", "subsets": [], "rows": [
         ["gsm8k-0", -1, 1_000_000, 5, 1, "a", "x", "reference 0"],
         ["gsm8k-1", -1, 250_000, 5, 1, "b", "y", "reference 1"],
         ["gsm8k-2", -1, None, 5, 1, "c", "z", "reference 2"],

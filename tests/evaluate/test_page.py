@@ -83,7 +83,7 @@ def test_hostile_texts_stay_text(page):
     assert reader.tags.count("script") == 2 and "<i>" not in page
     [data] = [text for tag, text in reader.texts if tag == "script" and text.startswith("{")]
     rows = {task["name"]: task["rows"] for task in json.loads(data)["tasks"]}
-    assert rows["gsm8k"][1][5:] == [HOSTILE, f"What is 1? {HOSTILE}", "42"]
+    assert rows["GSM8K"][1][5:] == [HOSTILE, f"What is 1? {HOSTILE}", "42"]
     assert ("pre", HOSTILE) in reader.texts  # the example that is shown without a script
 
 

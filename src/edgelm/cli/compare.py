@@ -14,7 +14,7 @@ from edgelm.evaluate.page import comparison_page
 from edgelm.files import write_bytes
 from edgelm.report import Report
 
-SHOWN_TEXT = 300  # characters of an answer on the screen; the page and --json have all
+SHOWN_TEXT = 300  # characters of an answer on the screen; --json has all
 
 
 def compare(

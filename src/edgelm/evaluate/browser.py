@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgelm.evaluate.opencompass_names import TITLES
 from edgelm.report import FULL_MARK, Answer
 from edgelm.tasks.base import Sample
 
@@ -96,4 +97,4 @@ def _task(task: str, answers: Sequence[Answer], texts: Sequence[Texts], length: 
          *(shorten(text, length) for text in three)]
         for answer, three in zip(answers, texts, strict=True)
     ]  # fmt: skip
-    return {"name": task, "subsets": subsets, "rows": rows}
+    return {"name": TITLES.get(task, task), "subsets": subsets, "rows": rows}

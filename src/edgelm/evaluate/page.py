@@ -22,7 +22,7 @@ from edgelm.tasks.base import Sample
 
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 EXAMPLES = 3  # answers a task that are shown without a script: those that earned least
-LONGEST = 2000  # characters of an answer in a comparison
+LONGEST, MOST = 2000, 200  # in a comparison: characters of an answer, and changed answers of a task and direction
 
 
 def report_page(
@@ -78,7 +78,7 @@ def comparison_page(a: Report, b: Report, differences: Iterable[Difference]) -> 
         MissingPackage: jinja2 is not installed.
     """
     template = _environment().get_template("comparison.html.jinja")
-    return template.render(a=a, b=b, differences=list(differences), titles=TITLES, longest=LONGEST)
+    return template.render(a=a, b=b, differences=list(differences), titles=TITLES, longest=LONGEST, most=MOST)
 
 
 def _environment() -> Any:
