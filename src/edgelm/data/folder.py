@@ -136,16 +136,25 @@ class DataFolder:
         Raises:
             BadFile: a line is no JSON object, with its number.
         """
-        lines = self.read(name).split(b"\n")
-        rows = [parse_json(line, f"line {n} of {name}") for n, line in enumerate(lines, 1) if line.strip()]
-        if not rows or not all(isinstance(row, dict) for row in rows):
-            raise BadFile(f"{name} holds no rows" if not rows else f"{name} holds lines that are no objects",
-                          mend="fetch it again: edgelm data pull")  # fmt: skip
-        return rows
+        return json_lines(self.read(name), name)
 
     def digest(self, names: list[str]) -> str:
         """The identity of some files together."""
         return sha256_bytes(canonical_json({name: self.sha256(name) for name in names}))
+
+
+def json_lines(content: bytes, name: str) -> list[dict[str, Any]]:
+    """The rows of JSON lines; `name` says where they are from.
+
+    Raises:
+        BadFile: a line is no JSON object, with its number.
+    """
+    lines = content.split(b"\n")
+    rows = [parse_json(line, f"line {n} of {name}") for n, line in enumerate(lines, 1) if line.strip()]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise BadFile(f"{name} holds no rows" if not rows else f"{name} holds lines that are no objects",
+                      mend="fetch it again: edgelm data pull")  # fmt: skip
+    return rows
 
 
 def unzipped(path: Path, mend: str) -> bytes:

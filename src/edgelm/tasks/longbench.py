@@ -2,72 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Literal
 
 from edgelm.chat import ask
-from edgelm.data.folder import DataFolder
-from edgelm.errors import BadFile, MissingInput, UnknownName
+from edgelm.data.folder import DataFolder, json_lines
+from edgelm.errors import BadFile, Offline
 from edgelm.files import parse_json, sha256_bytes
 from edgelm.report import FULL_MARK, mean_percent
 from edgelm.tasks import chinese
 from edgelm.tasks import longbench_metrics as metrics
 from edgelm.tasks.base import Benchmark, Row, Sample, field, fill
 from edgelm.tasks.longbench_metrics import Metric, Reference
+from edgelm.tasks.longbench_subsets import SUBSETS, Subset
+from edgelm.tasks.parts import part, require_subsets
 
 PROMPTS = "longbench/config/dataset2prompt.json"
-
-
-@dataclass(frozen=True)
-class Subset:
-    """One of the 21 as OpenCompass configures it: `hash` is its version there, `max_tokens` its cap."""
-
-    name: str
-    hash: str
-    max_tokens: int
-    metric: Metric
-    category: str
-    language: Literal["en", "zh", "code"]
-    first_line: bool = False  # whether only the answer's first line counts
-    prompt: Callable[[Mapping[str, str]], str] | None = None  # from upstream's prompts, if not the one of its name
-
-    @property
-    def file(self) -> str:
-        """The file of its rows."""
-        return f"longbench/full/{self.name}.jsonl"
-
-
-ONE, MANY, SUMMARY = "single-document-qa", "multi-document-qa", "summarization"
-SHOTS, MADE, CODE = "few-shot-learning", "synthetic-tasks", "code-completion"
-SUBSETS = {subset.name: subset for subset in (
-    Subset("narrativeqa", "a68305", 128, metrics.f1_english, ONE, "en",
-           prompt=lambda all_: all_["narrativeqa"].replace("asconcisely", "as concisely")),
-    Subset("qasper", "6b3efc", 32, metrics.f1_english, ONE, "en", prompt=lambda all_: all_["hotpotqa"]),
-    Subset("multifieldqa_en", "d3838e", 64, metrics.f1_english, ONE, "en"),
-    Subset("multifieldqa_zh", "e9a7ef", 64, metrics.f1_chinese, ONE, "zh"),
-    Subset("hotpotqa", "6b3efc", 32, metrics.f1_english, MANY, "en"),
-    Subset("2wikimqa", "6b3efc", 32, metrics.f1_english, MANY, "en"),
-    Subset("musique", "6b3efc", 32, metrics.f1_english, MANY, "en"),
-    Subset("dureader", "c6c7e4", 128, metrics.rouge_chinese, MANY, "zh"),
-    Subset("gov_report", "54c5b0", 512, metrics.rouge_english, SUMMARY, "en"),
-    Subset("qmsum", "d33331", 512, metrics.rouge_english, SUMMARY, "en"),
-    Subset("multi_news", "6f9da9", 512, metrics.rouge_english, SUMMARY, "en",
-           prompt=lambda all_: all_["multi_news"] + "\n"),
-    Subset("vcsum", "f7a8ac", 512, metrics.rouge_chinese, SUMMARY, "zh"),
-    Subset("trec", "824187", 64, metrics.classification, SHOTS, "en", first_line=True),
-    Subset("triviaqa", "d30cb9", 32, metrics.f1_english, SHOTS, "en", first_line=True),
-    Subset("samsum", "f4416d", 128, metrics.rouge_english, SHOTS, "en", first_line=True),
-    Subset("lsht", "e8a339", 64, metrics.classification, SHOTS, "zh", first_line=True),
-    Subset("passage_count", "dcdaab", 32, metrics.count, MADE, "en"),
-    Subset("passage_retrieval_en", "734db5", 32, metrics.retrieval_english, MADE, "en"),
-    Subset("passage_retrieval_zh", "01cca2", 32, metrics.retrieval_chinese, MADE, "zh"),
-    Subset("lcc", "6ba507", 64, metrics.code_similarity, CODE, "code"),
-    Subset("repobench-p", "6df953", 64, metrics.code_similarity, CODE, "code"),
-)}  # fmt: skip
-EVERYTHING = tuple(SUBSETS.values())
+ARCHIVE = "longbench/data.zip"  # upstream's rows, all in one
+# Each subset is a data set of its own in OpenCompass and begins a batch, so its rows are numbered from a round place.
+PLACES = 1024
+CHINESE = (metrics.f1_chinese, metrics.rouge_chinese)
 # Where the original is unfair: classes that are never looked at, and long answers that count as wrong.
 FIXED: dict[Metric, Metric] = {
     metrics.classification: metrics.classification_fixed,
@@ -78,7 +39,11 @@ FIXED: dict[Metric, Metric] = {
 
 @dataclass(frozen=True)
 class LongBench(Benchmark):
-    """As OpenCompass 0.3.1 asks and marks it, all subsets or some of them. The score is the mean of the categories."""
+    """As OpenCompass 0.3.1 asks and marks it; the score is the mean of six categories, each the mean of its subsets.
+
+    `subsets` asks some subsets alone, as a task of another name. `scorer=fixed` marks long summaries, which the
+    original counts as wrong, and looks at all classes that an answer names.
+    """
 
     subsets: tuple[str, ...] = ()
     scorer: Literal["official", "fixed"] = "official"
@@ -87,103 +52,81 @@ class LongBench(Benchmark):
     stop = ()
 
     def __post_init__(self) -> None:
-        for name in self.subsets:
-            if name not in SUBSETS:
-                raise UnknownName("subset of LongBench", name, SUBSETS)
-
-    @property
-    def chosen(self) -> tuple[Subset, ...]:
-        """The subsets that are asked, in OpenCompass's order."""
-        return tuple(each for each in EVERYTHING if each.name in self.subsets) or EVERYTHING
-
-    @property
-    def _name(self) -> str:
-        return "-".join(["longbench", *(each.name for each in self.chosen if self.chosen != EVERYTHING)])
+        require_subsets(self.subsets, tuple(SUBSETS), "LongBench")
 
     @property
     def label(self) -> str:
-        """`longbench`, with the names of the subsets if it is not all of them."""
-        return self._name if self.scorer == "official" else f"{self._name}-fixed"
+        """`longbench` is all of it; a part is called by its subsets, so that it is never taken for the whole."""
+        return f"longbench{part(self.subsets, tuple(SUBSETS))}{'-fixed' if self.scorer == 'fixed' else ''}"
 
     @property
     def version(self) -> str:
-        """The label with the beginning of a sha256 over the lines `name hash` of all subsets asked."""
-        lines = "\n".join(f"{each.name} {each.hash}" for each in self.chosen)
-        version = f"{self._name}-{sha256_bytes(lines.encode())[:6]}"
-        return version if self.scorer == "official" else f"{version}+fixed-1"
+        """The beginning of the sha256 of the 21 lines `name hash`, with the subsets if only some are asked."""
+        lines = "\n".join(f"{subset.name} {subset.hash}" for subset in SUBSETS.values())
+        name = f"longbench-{sha256_bytes(lines.encode())[:6]}{part(self.subsets, tuple(SUBSETS))}"
+        return name if self.scorer == "official" else f"{name}+fixed-1"
+
+    def _chosen(self, data: DataFolder) -> list[Subset]:
+        """The subsets asked for that the data has; if it has none, all, so that what is missing is named."""
+        asked = [subset for subset in SUBSETS.values() if subset.name in (self.subsets or SUBSETS)]
+        return [subset for subset in asked if self.subsets or _file(subset, data) in data.names] or asked
 
     def files(self, data: DataFolder) -> list[str]:
         """The prompts and the rows."""
-        return [PROMPTS, *(each.file for each in self.chosen)]
+        return [PROMPTS, *dict.fromkeys(_file(subset, data) for subset in self._chosen(data))]
 
     def samples(self, data: DataFolder) -> list[Sample]:
-        """All rows, subset by subset; the reference is a `Reference`.
+        """All rows of one subset after the other; the references are `Reference`s.
 
         Raises:
-            MissingInput: nobody has published the digest of a subset's file, or the suite has none.
-            MissingPackage: the metric of a subset needs one; said before anything is asked.
+            MissingPackage: Chinese is asked and jieba is not installed; said before anything is answered.
         """
-        _require_files(self.chosen, data)
-        if any(each.metric in (metrics.f1_chinese, metrics.rouge_chinese) for each in self.chosen):
+        chosen = self._chosen(data)
+        if any(subset.metric in CHINESE for subset in chosen):
             chinese.segmenter()
-        prompts = _prompts(data)
-        samples: list[Sample] = []
-        for each in self.chosen:
-            template = _template(each, prompts)
-            for number, row in enumerate(data.jsonl(each.file)):
-                where = f"row {number + 1} of {each.file}"
-                samples.append(_sample(each, template, row, where, f"longbench-{each.name}-{number}", len(samples)))
-        return samples
+        prompts, rows = _prompts(data), _rows(chosen, data)
+        return [sample for subset in chosen for sample in _samples(subset, prompts, rows[subset.name])]
 
     def score(self, sample: Sample, answer: str) -> int:
-        """What the subset's metric says, rounded to a millionth."""
+        """What the subset's metric says."""
         subset = SUBSETS[sample.subset or ""]
         metric = subset.metric if self.scorer == "official" else FIXED.get(subset.metric, subset.metric)
-        return round(metric(_first_line(answer) if subset.first_line else answer, sample.reference) * FULL_MARK)
+        told = answer.lstrip("\n").partition("\n")[0] if subset.first_line else answer
+        return round(metric(told, sample.reference) * FULL_MARK)
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
-        """The mean of the categories' means of their subsets' means; what has no row is left out."""
-        scores = {name: mean_percent(own) for name, own in marks.items()}
-        categories = (
-            [scores[each.name] for each in self.chosen if each.category == category and each.name in scores]
-            for category in dict.fromkeys(each.category for each in self.chosen)
-        )
-        return _mean([_mean(own) for own in categories if own])
+        """The mean of the categories, in percent; what has no marks is left out."""
+        categories: dict[str, list[Fraction]] = defaultdict(list)
+        for name, own in marks.items():
+            categories[SUBSETS[name or ""].category].append(mean_percent(own))
+        return _mean([_mean(scores) for scores in categories.values()])
 
     def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
-        """The mean over the subsets of each category and of each language; of those alone that are all there.
+        """The mean of each category's and each language's subsets, in percent; of whole groups alone."""
+        marks: dict[str | None, list[int]] = defaultdict(list)
+        for sample, answer in rows:
+            marks[sample.subset].append(self.score(sample, answer))
+        groups: dict[str, list[str]] = defaultdict(list)
+        for subset in SUBSETS.values():
+            for group in subset.groups:
+                groups[group].append(subset.name)
+        whole = {group: names for group, names in groups.items() if marks.keys() >= set(names)}
+        return {group: _mean([mean_percent(marks[name]) for name in names]) for group, names in whole.items()}
 
-        Code counts as either language.
-        """
-        marks: dict[str | None, list[int]] = {}
-        for (sample, _), mark in zip(rows, self.score_all(rows), strict=True):
-            marks.setdefault(sample.subset, []).append(mark or 0)
-        groups: dict[str, list[str]] = {}
-        for each in EVERYTHING:
-            languages = ["zh", "en"] if each.language == "code" else [each.language]
-            for group in (each.category, *languages):
-                groups.setdefault(f"longbench_{group}", []).append(each.name)
-        return {
-            group: _mean([mean_percent(marks[name]) for name in names])
-            for group, names in groups.items() if marks.keys() >= set(names)
-        }  # fmt: skip
+    def conditions(self) -> dict[str, Any]:
+        """The version of what cuts Chinese into words."""
+        asked = self.subsets or SUBSETS
+        return {"jieba": version("jieba")} if any(SUBSETS[name].metric in CHINESE for name in asked) else {}
 
 
-def _require_files(chosen: Sequence[Subset], data: DataFolder) -> None:
-    """Name what the data folder cannot have, and what can be asked without it."""
-    lacking = [each for each in chosen if each.file not in data.names]
-    if not lacking:
-        return
-    files = ", ".join(each.file for each in lacking)
-    rest = "+".join(each.name for each in EVERYTHING if each.file in data.names)
-    why = (f"the sha256 of {'it' if len(lacking) == 1 else 'them'} is not known here, so that other rows could pass"
-           if data.upstream else "suite.json does not list them")  # fmt: skip
-    ask_rest = f"ask what there is: longbench:subsets={rest}; or " if rest else ""
-    raise MissingInput(
-        f"{'upstream data' if data.upstream else f'the suite {data.suite}'} cannot hold {files}", why=why,
-        mend=f"{ask_rest}place the files of THUDM/LongBench's data.zip under these names, with {PROMPTS}, in a folder "
-             "whose suite.json lists their sha256",
-    )  # fmt: skip
+def _mean(values: Sequence[Fraction]) -> Fraction:
+    return sum(values, Fraction(0)) / len(values) if values else Fraction(0)
+
+
+def _file(subset: Subset, data: DataFolder) -> str:
+    """Where a subset's rows are: in a file of their own, or upstream's archive."""
+    alone = subset.file in data.names and data.here(subset.file)
+    return ARCHIVE if data.upstream and not alone else subset.file
 
 
 def _prompts(data: DataFolder) -> dict[str, str]:
@@ -193,33 +136,42 @@ def _prompts(data: DataFolder) -> dict[str, str]:
     return prompts
 
 
-def _template(subset: Subset, prompts: Mapping[str, str]) -> str:
+def _rows(chosen: Sequence[Subset], data: DataFolder) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each subset; the archive is opened once."""
+    rows = {each.name: data.jsonl(each.file) for each in chosen if _file(each, data) != ARCHIVE}
+    packed = [each.name for each in chosen if each.name not in rows]
+    if packed:
+        try:
+            archive = data.read(ARCHIVE)
+        except Offline as error:
+            if rows:
+                error.mend += f"; or ask the subsets that are here alone: longbench:subsets={'+'.join(rows)}"
+            raise
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            for name in packed:
+                rows[name] = json_lines(opened.read(f"data/{name}.jsonl"), f"{name}.jsonl of {ARCHIVE}")
+    return rows
+
+
+def _samples(subset: Subset, prompts: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[Sample]:
     try:
-        return subset.prompt(prompts) if subset.prompt else prompts[subset.name]
+        template = subset.prompt(prompts)
     except KeyError as error:
-        raise BadFile(f"{PROMPTS} has no prompt {error}", mend=f"{subset.name} is asked by it") from None
+        raise BadFile(f"{PROMPTS} has no prompt {error}", mend=f"write it: {subset.name} is asked by it") from None
+    first, labels = list(SUBSETS).index(subset.name) * PLACES, subset.metric is metrics.classification
+    samples = []
+    for number, row in enumerate(rows):
+        where = f"row {number + 1} of {subset.name}.jsonl"
+        reference = Reference(_texts(row, "answers", where), _texts(row, "all_classes", where) if labels else ())
+        columns = {"input": field(row, "input", where), "context": field(row, "context", where)}
+        columns["all_labels" if labels else "answers"] = ""
+        samples.append(Sample(f"longbench-{subset.name}-{number}", first + number, ask(fill(template, columns)),
+                              reference, subset.name, subset.max_tokens))  # fmt: skip
+    return samples
 
 
-def _sample(subset: Subset, template: str, row: dict[str, Any], where: str, identity: str, index: int) -> Sample:
-    classify = subset.metric is metrics.classification
-    answers = _texts(row, "answers", where)
-    reference = Reference(answers, _texts(row, "all_classes", where) if classify else ())
-    columns = {"input": field(row, "input", where), "context": field(row, "context", where)}
-    columns["all_labels" if classify else "answers"] = ""
-    prompt = ask(fill(template, columns))
-    return Sample(identity, index, prompt, reference, subset.name, subset.max_tokens)
-
-
-def _texts(row: dict[str, Any], column: str, where: str) -> tuple[str, ...]:
+def _texts(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
     texts = field(row, column, where, list)
     if not texts or not all(isinstance(text, str) for text in texts):
         raise BadFile(f"{where}: '{column}' is no list of texts", mend="use the upstream format")
     return tuple(texts)
-
-
-def _first_line(answer: str) -> str:
-    return answer.lstrip("\n").partition("\n")[0]
-
-
-def _mean(values: Sequence[Fraction]) -> Fraction:
-    return sum(values, Fraction(0)) / len(values) if values else Fraction(0)

@@ -23,7 +23,10 @@ class Reference:
 
 Metric = Callable[[str, Reference], float]
 
-_CHINESE_MARKS = "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
+_CHINESE_MARKS = (  # opening 《 and both 〈〉 are missing in the original, too
+    "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】"
+    "〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
+)
 _NO_MARKS = str.maketrans("", "", string.punctuation)
 _NO_CHINESE_MARKS = str.maketrans("", "", string.punctuation + _CHINESE_MARKS)
 
