@@ -8,6 +8,8 @@ from typing import Literal
 from edgelm.errors import UnknownName
 from edgelm.files import canonical_json, sha256_bytes
 
+HOLDOUT = "holdout"  # the ranked task that hold-outs are averaged into, and the suite that their protocols name
+
 
 @dataclass(frozen=True)
 class Track:
