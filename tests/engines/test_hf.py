@@ -1,4 +1,4 @@
-"""The plain engine: byte-equal to OpenCompass on its golden answers, and exact about what it was asked."""
+"""The plain engine: exact about what it was asked. Its answers are held against OpenCompass's with the tasks."""
 
 import json
 import re
@@ -40,26 +40,6 @@ def _ask(folder, *questions, prompting="chat", max_tokens=8, stop=(), **settings
     requests = [Request(f"k{n}", n, ask(text), max_tokens, stop) for n, text in enumerate(questions)]
     with HF(**settings).open(Checkpoint(folder), prompting) as session:
         return list(session.answer(requests))
-
-
-# The oracle
-
-BATCH = 8  # as OpenCompass ran
-ALL = [
-    ("gsm8k", "chat/gsm8k", "tiny-chatml"), ("commonsenseqa", "chat/commonsense_qa", "tiny-chatml"),
-    ("chid", "chat/chid-test", "tiny-chatml"), ("chid:split=dev", "chat/chid-dev", "tiny-chatml"),
-    pytest.param("gsm8k", "gsm8k64_chaos_chat_bs8", "tiny-chaos", marks=pytest.mark.slow),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("spec", "name", "model"), ALL)
-def test_answers_are_byte_equal_to_those_of_opencompass(shared, upstream, golden, spec, name, model):
-    task, wanted = parse("tasks", spec), golden(name)
-    samples = task.samples(upstream)
-    requests = [Request(row, int(row), samples[int(row)].prompt, task.max_tokens, task.stop) for row in wanted]
-    with HF(batch=BATCH).open(Checkpoint(shared / "oracle/models" / model), "chat") as session:
-        replies = {reply.key: reply.text for group in session.answer(requests) for reply in group}
-    assert replies == {row: answer["prediction"] for row, answer in wanted.items()}
 
 
 # What is asked

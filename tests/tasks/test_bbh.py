@@ -21,11 +21,12 @@ def _mark(subset, answer, reference, **options):
 @pytest.mark.parametrize(("answer", "right"), [
     ("So the answer is (B).", True), ("So the answer is B.", True), ("answer is (B", True), ("(B)", True), ("B", True),
     ("answer is (B)))", True), ("The answer is: (B)", True), ("it is (B), not (C)", True), ("A. Or rather (B)", True),
-    ("answer is\n(B)", True), ("(A)\nanswer is\n(B)", False), ("the answer is  (B)", True), ("so the answer is both (B) and (C)", True),
-    ("The answer is: B", False), ("So the answer: B", False), ("So the Answer is B", False), ("", False),
-    ("the answer is (A). No, the answer is (B)", False), ("the answer is (B). No, the answer is (A)", True),
-    ("So the answer is (b).", False), ("b", False), ("answer is Banana", True), ("answer is the Big one", True),
-    ("( B )", True), ("(Б)", False), ("answer is **B**", True), ("answer is **(b)** of A, B", False),
+    ("answer is\n(B)", True), ("(A)\nanswer is\n(B)", False), ("the answer is  (B)", True),
+    ("so the answer is both (B) and (C)", True), ("The answer is: B", False), ("So the answer: B", False),
+    ("So the Answer is B", False), ("", False), ("the answer is (A). No, the answer is (B)", False),
+    ("the answer is (B). No, the answer is (A)", True), ("So the answer is (b).", False), ("b", False),
+    ("answer is Banana", True), ("answer is the Big one", True), ("( B )", True), ("(Б)", False),
+    ("answer is **B**", True), ("answer is **(b)** of A, B", False),
 ])  # fmt: skip
 def test_the_letter_between_the_first_and_second_phrase_counts(answer, right):
     assert _mark("snarks", answer, "(B)") == (FULL_MARK if right else 0)
@@ -57,6 +58,29 @@ def test_what_is_read_out_of_an_answer_is_what_opencompass_read(golden, name):
     read = letter if name in CHOICE_SETS else line
     for row in golden(f"chat_results/bbh-{name}")["details"].values():
         assert read(row["origin_prediction"]) == row["predictions"]
+
+
+@pytest.mark.parametrize(("answer", "right"), [
+    ("So the Answer is: (b)", True), ("the answer is (A). No, the answer is **B**", True),
+    ("So the answer is river bank", True), ("So the answer is (A) and (B)", False), ("So the answer is bank", False),
+    ("a bank", False), ("", False), ("So the answer is (C).", False),
+])  # fmt: skip
+def test_the_fixed_scorer_reads_the_choices_of_the_row_itself(answer, right):
+    asked = ask(
+        "Q: Where?\nOptions:\n(A) x\n(B) y\nA: (A)\n\nQ: Where?\nOptions:\n(A) bank\n(B) river bank\nA: Let's think"
+    )
+    sample = Sample("bbh-0", 0, asked, "(B)", subset="snarks")
+    assert BBH(scorer="fixed").score(sample, answer) == (FULL_MARK if right else 0)
+
+
+@pytest.mark.parametrize(("subset", "answer", "reference", "right"), [
+    ("navigate", "So the answer is: YES, I think", "Yes", True), ("navigate", "So the answer is: no", "Yes", False),
+    ("ruin_names", "So the answer is Dearth, wind, & fire.", "dearth, wind, & fire", True),
+    ("movie_recommendation", "So the answer is (M).", "Monsters, Inc", False),
+    ("movie_recommendation", "So the answer is **Monsters, Inc.**", "Monsters, Inc", True),
+])  # fmt: skip
+def test_the_fixed_scorer_reads_texts(subset, answer, reference, right):
+    assert _mark(subset, answer, reference, scorer="fixed") == (FULL_MARK if right else 0)
 
 
 # The sets

@@ -24,6 +24,17 @@ def test_the_first_capital_of_any_script_counts(answer, right):
     assert CHID().score(Sample("chid-0", 0, ask("?"), "B"), answer) == (FULL_MARK if right else 0)
 
 
+@pytest.mark.parametrize(("answer", "right"), [
+    ("The answer is B", True), ("守株待兔", True), ("b", True), ("Å B", True), ("Ｂ", True), ("答案：守株待兔。", True),
+    ("A不对，应选B", True), ("A", False), ("画蛇添足，不是守株待兔", False), ("The answer", False), ("", False),
+    ("AB", False),
+])  # fmt: skip
+def test_the_fixed_scorer_reads_letters_and_idioms(answer, right):
+    listed = "\n".join(f"{letter}. {idiom}" for letter, idiom in zip("ABCDEFG", IDIOMS, strict=True))
+    sample = Sample("chid-0", 0, ask(f"他______。\n请选择______处所填的词\n{listed}\n请从”A“中进行选择。答："), "B")
+    assert CHID(scorer="fixed").score(sample, answer) == (FULL_MARK if right else 0)
+
+
 def _row(**changes):
     row = {"id": 1, "candidates": IDIOMS, "content": "他不干活，#idiom#。", "answer": 1}
     return json.dumps(row | changes, ensure_ascii=False).encode()

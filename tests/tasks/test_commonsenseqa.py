@@ -27,6 +27,20 @@ def test_the_first_letter_after_the_phrase_counts(answer, right):
     assert CommonsenseQA().score(sample, answer) == (FULL_MARK if right else 0)
 
 
+@pytest.mark.parametrize(("answer", "right"), [
+    ("So the answer is (B)", True), ("So the answer is b.", True), ("So the answer is **B**", True),
+    ("The answer is: B", True), ("B", True), ("So the answer is bank", True),
+    ("So the answer is A. So the answer is B", True), ("B. bank", True),
+    ("So the answer is B.\n\nQ: Who? Answer Choices: A. he\nA: So the answer is A.", True),
+    ("So the answer is probably B", True), ("So the answer is B. So the answer is A", False),
+    ("So the answer is Bond", False), ("", False), ("Bob", False),
+])  # fmt: skip
+def test_the_fixed_scorer_reads_the_last_statement(answer, right):
+    asked = ask("Q:Is D. Trump one?  Answer Choices: A. him\nB. bank\nC. c\nD. d\nE. e\nA:")
+    sample = Sample("commonsenseqa-0", 0, asked, "B")
+    assert CommonsenseQA(scorer="fixed").score(sample, answer) == (FULL_MARK if right else 0)
+
+
 def _row(choices=("c1", "c2", "c3", "c4", "c5"), **changes):
     listed = [{"label": "X", "text": text} for text in choices]
     row = {"answerKey": "B", "question": {"stem": "Where?", "choices": listed}}

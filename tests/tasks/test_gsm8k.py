@@ -28,6 +28,17 @@ def test_the_last_number_before_a_further_question_counts(answer, reference, rig
     assert GSM8K().score(sample, answer) == (FULL_MARK if right else 0)
 
 
+@pytest.mark.parametrize(("answer", "reference", "right"), [
+    ("It is $1,000", "1000", True), ("The answer is 18. Hope 2 help", "18", True), ("10-5", "5", True),
+    ("18.0", "18", True), ("The answer is 18 of 20\nQuestion: what is 3?\nThe answer is 3", "18", True),
+    ("1" * 5000, "1" * 5000, True), ("$1,000", "0", False), ("9" * 5000, "18", False), ("", "18", False),
+    ("The answer is 17.99", "18", False),
+])  # fmt: skip
+def test_the_fixed_scorer_reads_the_number_that_is_stated(answer, reference, right):
+    sample = Sample("gsm8k-0", 0, ask("?"), reference)
+    assert GSM8K(scorer="fixed").score(sample, answer) == (FULL_MARK if right else 0)
+
+
 def _row(question="How many?", answer="1 + 1 = 2\n#### 2"):
     return json.dumps({"question": question, "answer": answer}).encode() + b"\n"
 

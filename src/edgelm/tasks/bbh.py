@@ -11,8 +11,10 @@ from edgelm.chat import ask
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile, BadOption, UnknownName
 from edgelm.files import parse_json, sha256_bytes
-from edgelm.report import FULL_MARK, mean_percent
-from edgelm.tasks.base import Benchmark, Sample, field, fill
+from edgelm.report import mean_percent
+from edgelm.tasks.base import Sample, field, fill
+from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.reading import choice, options, says
 
 CHOICE_SETS = (
     "temporal_sequences", "disambiguation_qa", "date_understanding", "tracking_shuffled_objects_three_objects",
@@ -32,7 +34,7 @@ PLACES = 1024
 
 
 @dataclass(frozen=True)
-class BBH(Benchmark):
+class BBH(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`bbh_gen_5b92b0`); the score is the plain mean of the sets' scores.
 
     `subsets` asks some sets alone, as a task of another name.
@@ -51,12 +53,12 @@ class BBH(Benchmark):
             raise BadOption(f"subsets={'+'.join(self.subsets)} names a set twice", mend="name each once")
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """`bbh` is all of it; a part is called by its sets, so that it is never taken for the whole."""
         return f"bbh{self._part}"
 
     @property
-    def version(self) -> str:
+    def official(self) -> str:
         """The official name of the group, with the sets if only some are asked."""
         return f"bbh-5b92b0{self._part}"
 
@@ -81,11 +83,19 @@ class BBH(Benchmark):
         """All rows of one set after the other; the reference is the target as it is written."""
         return [sample for name in self._sets(data) for sample in _samples(name, data)]
 
-    def score(self, sample: Sample, answer: str) -> int:
+    def right(self, sample: Sample, answer: str) -> bool:
         """Right if the letter, or in the sets without choices the text, is that of the reference."""
         if sample.subset in CHOICE_SETS:
-            return FULL_MARK if letter(answer) == letter(sample.reference) else 0
-        return FULL_MARK if line(answer) == sample.reference else 0
+            return letter(answer) == letter(sample.reference)
+        return line(answer) == sample.reference
+
+    def fairly_right(self, sample: Sample, answer: str) -> bool:
+        """Right if the answer settles on the choice of the reference, by letter or by its own text, or on its text."""
+        wanted = re.fullmatch(r"\(([A-Z])\)", sample.reference)
+        if wanted:
+            listed = sample.prompt.turns[-1].text.rpartition("\nOptions:\n")[2]
+            return choice(answer, options(listed)) == wanted[1]
+        return says(answer, sample.reference)
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The plain mean of the sets' scores, however many rows each has."""

@@ -8,8 +8,9 @@ from typing import Literal
 from edgelm.chat import ask
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
-from edgelm.report import FULL_MARK
-from edgelm.tasks.base import Benchmark, Sample, field, fill
+from edgelm.tasks.base import Sample, field, fill
+from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.reading import choice, options
 
 LETTERS = "ABCDEFG"
 QUESTION = (
@@ -19,17 +20,17 @@ QUESTION = (
 
 
 @dataclass(frozen=True)
-class CHID(Benchmark):
+class CHID(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`FewCLUE_chid_gen_0a29a2`), without exemplars."""
 
     split: Literal["test", "dev"] = "test"
 
-    version = "chid-211ee7"
+    official = "chid-211ee7"
     max_tokens = 1024
     stop = ()
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """`chid` for the test rows, which are the ones that count, and `chid-dev`."""
         return "chid" if self.split == "test" else "chid-dev"
 
@@ -52,10 +53,14 @@ class CHID(Benchmark):
                 raise BadFile(f"{where} does not offer seven idioms with an answer among them", mend="mend the row")
             columns = {"content": field(row, "content", where).replace("#idiom#", "______")}
             columns |= dict(zip(LETTERS, candidates, strict=True))
-            samples.append(Sample(f"{self.label}-{index}", index, ask(fill(QUESTION, columns)), LETTERS[answer]))
+            samples.append(Sample(f"{self.name}-{index}", index, ask(fill(QUESTION, columns)), LETTERS[answer]))
         return samples
 
-    def score(self, sample: Sample, answer: str) -> int:
+    def right(self, sample: Sample, answer: str) -> bool:
         """Right if the first upper-case character, of any script, is the reference."""
         first = next((character for character in answer if character.isupper()), "")
-        return FULL_MARK if first == sample.reference else 0
+        return first == sample.reference
+
+    def fairly_right(self, sample: Sample, answer: str) -> bool:
+        """Right if the idiom that the answer settles on, by letter or by name, is the reference."""
+        return choice(answer, options(sample.prompt.turns[-1].text)) == sample.reference

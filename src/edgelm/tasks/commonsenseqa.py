@@ -9,8 +9,9 @@ from edgelm.chat import Prompt, Turn
 from edgelm.data.exemplars import exemplar_file, exemplars
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
-from edgelm.report import FULL_MARK
-from edgelm.tasks.base import Benchmark, Sample, field, fill
+from edgelm.tasks.base import Sample, field, fill
+from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.reading import choice, options
 
 ROWS = "commonsenseqa/dev_rand_split.jsonl"
 CONFIG = "commonsenseqa/commonsenseqa_7shot_cot_gen_734a22.py"
@@ -19,11 +20,11 @@ ANSWER = re.compile(r"(?i)so the answer is\s*([A-P])")
 
 
 @dataclass(frozen=True)
-class CommonsenseQA(Benchmark):
+class CommonsenseQA(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`commonsenseqa_7shot_cot_gen_734a22`), on the labelled dev rows."""
 
-    label = "commonsenseqa"
-    version = "commonsenseqa-734a22"
+    name = "commonsenseqa"
+    official = "commonsenseqa-734a22"
     max_tokens = 1024
     stop = ()
 
@@ -33,7 +34,7 @@ class CommonsenseQA(Benchmark):
 
     def samples(self, data: DataFolder) -> list[Sample]:
         """All dev questions; the reference is the letter. Choices are taken by position, their labels ignored."""
-        shots = exemplars(data, self.label, CONFIG)
+        shots = exemplars(data, self.name, CONFIG)
         return [self._sample(index, row, shots) for index, row in enumerate(data.jsonl(ROWS))]
 
     def _sample(self, index: int, row: dict[str, object], shots: tuple[Turn, ...]) -> Sample:
@@ -48,7 +49,12 @@ class CommonsenseQA(Benchmark):
         prompt = Prompt((*shots, Turn("user", fill(QUESTION, columns))), base_start="\n")
         return Sample(f"commonsenseqa-{index}", index, prompt, field(row, "answerKey", where))
 
-    def score(self, sample: Sample, answer: str) -> int:
+    def right(self, sample: Sample, answer: str) -> bool:
         """Right if the first letter found is the reference: found in any case, compared in upper case only."""
         match = ANSWER.search(answer)
-        return FULL_MARK if match and match[1] == sample.reference else 0
+        return match is not None and match[1] == sample.reference
+
+    def fairly_right(self, sample: Sample, answer: str) -> bool:
+        """Right if the choice that the answer settles on, by letter or by its own text, is the reference."""
+        listed = sample.prompt.turns[-1].text.rpartition("Answer Choices: ")[2]
+        return choice(answer, options(listed)) == sample.reference

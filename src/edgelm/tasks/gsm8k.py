@@ -9,8 +9,9 @@ from edgelm.chat import ask
 from edgelm.data.exemplars import exemplar_file, exemplars
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
-from edgelm.report import FULL_MARK
-from edgelm.tasks.base import Benchmark, Sample, field, fill
+from edgelm.tasks.base import Sample, field, fill
+from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.reading import number, same_number
 
 ROWS = "gsm8k/test.jsonl"
 CONFIG = "gsm8k/gsm8k_gen_1d7fe4.py"
@@ -18,11 +19,11 @@ QUESTION = "Question: {question}\nLet's think step by step\nAnswer:"
 
 
 @dataclass(frozen=True)
-class GSM8K(Benchmark):
+class GSM8K(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`gsm8k_gen_1d7fe4`)."""
 
-    label = "gsm8k"
-    version = "gsm8k-1d7fe4"
+    name = "gsm8k"
+    official = "gsm8k-1d7fe4"
     max_tokens = 512
     stop = ()
 
@@ -32,7 +33,7 @@ class GSM8K(Benchmark):
 
     def samples(self, data: DataFolder) -> list[Sample]:
         """All test questions; the reference is the text after `#### `, without commas."""
-        shots = exemplars(data, self.label, CONFIG)
+        shots = exemplars(data, self.name, CONFIG)
         samples = []
         for index, row in enumerate(data.jsonl(ROWS)):
             question, solution = (field(row, name, f"row {index + 1} of {ROWS}") for name in ("question", "answer"))
@@ -43,17 +44,14 @@ class GSM8K(Benchmark):
             samples.append(Sample(f"gsm8k-{index}", index, prompt, reference))
         return samples
 
-    def score(self, sample: Sample, answer: str) -> int:
+    def right(self, sample: Sample, answer: str) -> bool:
         """Right if the last number before any further `Question:` equals the reference.
 
         Commas in the answer are not removed (`$1,000` reads as 000) and `10-5` ends in -5: so in the original.
         """
         numbers = re.findall(r"-?\d+\.\d+|-?\d+", answer.partition("Question:")[0])
-        return FULL_MARK if numbers and _equal(numbers[-1], sample.reference) else 0
+        return bool(numbers) and same_number(numbers[-1], sample.reference)
 
-
-def _equal(number: str, reference: str) -> bool:
-    try:
-        return number == reference or abs(float(number) - int(reference)) < 1e-6
-    except (OverflowError, ValueError):
-        return False
+    def fairly_right(self, sample: Sample, answer: str) -> bool:
+        """Right if the number that the answer settles on is the reference."""
+        return same_number(number(answer), sample.reference.strip())
