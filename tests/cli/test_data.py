@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from edgelm.cli import data as module
 from edgelm.cli.data import data as app
+from edgelm.data.folder import cache_folder
 from edgelm.data.sources import sources
-from edgelm.errors import MissingInput, Offline, UnknownName
+from edgelm.errors import BadFile, MissingInput, Offline, UnknownName
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +43,49 @@ def test_sets_are_summed_up_for_people(shared):
     assert "gsm8k" in out and "openai/grade-school-math" in out
 
 
-def test_pulling_offline_tries_all_and_fails_with_the_first():
-    with pytest.raises(Offline, match="gsm8k/"):
+def test_pulling_offline_lists_every_file_that_is_missing_and_its_place():
+    with pytest.raises(Offline, match="2 of 2 files are not here") as caught:
         _run("pull", "gsm8k", "--offline")
+    assert str(cache_folder() / "data") in caught.value.mend
+
+
+def test_the_list_says_what_comes_from_where(monkeypatch):
+    monkeypatch.setenv("EDGELM_OFFLINE", "1")
+    out = _run("pull", "gsm8k", "opencompass-0.3.1-py3-none-any.whl", "--dry-run", "--offline").stdout
+    for name in ("gsm8k/test.jsonl", "gsm8k/train.jsonl", "opencompass-0.3.1-py3-none-any.whl"):
+        assert name in out and sources()[name].sha256 in out
+    assert "https://raw.githubusercontent.com/openai/grade-school-math" in out and "the package index" in out
+
+
+def test_a_dry_run_fetches_nothing_and_tells_the_bytes(monkeypatch):
+    monkeypatch.setattr(module, "lengths", lambda absent: [749_738 for _ in absent])
+    monkeypatch.setattr(module, "fetch_all", lambda *_: pytest.fail("something was fetched"))
+    result = _run("pull", "gsm8k", "--dry-run")
+    assert "749,738" in result.stdout and "2 files, 1,499,476 bytes" in result.stderr
+    assert not cache_folder().exists()
 
 
 def test_pulling_what_is_here_fetches_nothing(shared, monkeypatch):
-    monkeypatch.setattr("edgelm.data.folder.fetch", lambda *_: pytest.fail("the network was used"))
+    monkeypatch.setattr(module, "fetch_all", lambda absent, _: {name: pytest.fail("the network") for name in absent})
     assert _run("pull", "gsm8k/test.jsonl", "--data", shared / "data").exception is None
+
+
+def test_a_file_that_is_here_but_damaged_is_named(tmp_path):
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k/test.jsonl").write_text("{}\n")
+    with pytest.raises(BadFile, match="not the pinned edition"):
+        _run("pull", "gsm8k/test.jsonl", "--data", tmp_path)
+
+
+def test_what_cannot_be_had_is_named_and_the_rest_is_kept(monkeypatch):
+    def bring(absent, told):
+        for source in absent:
+            told(source.name, 5, 5)
+        return {"gsm8k/train.jsonl": Offline("gsm8k/train.jsonl cannot be fetched", why="404")}
+
+    monkeypatch.setattr(module, "fetch_all", bring)
+    result = CliRunner().invoke(app, ["pull", "gsm8k"])
+    assert isinstance(result.exception, Offline) and "1 of 2 sources are here" in result.stderr
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

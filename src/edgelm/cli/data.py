@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
-from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, progress
+from edgelm.cli.console import Data, Json, OfflineFlag, Out, count, emit_json, emit_table, note
+from edgelm.data.fetch import free_bytes, upstream
 from edgelm.data.folder import DataFolder, cache_folder
+from edgelm.data.pull import lengths, missing
+from edgelm.data.pull import pull as fetch_all
 from edgelm.data.sources import Source, sources
-from edgelm.errors import InputError, UnknownName
+from edgelm.errors import InputError, Offline, UnknownName
 from edgelm.files import tree_files
 
 data = typer.Typer(no_args_is_help=True)
@@ -66,21 +79,67 @@ def pull(
     ] = None,
     folder: Data = None,
     offline: OfflineFlag = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be fetched.")] = False,
 ) -> None:
-    """Fetch sources that are not here yet into the cache, each held against its sha256."""
-    wanted = _chosen(sets)
-    failed: list[InputError] = []
-    with progress() as bar:
-        for done, source in enumerate(wanted):
-            bar("pull", done, len(wanted))
+    """Fetch sources that are not here yet into the cache, each held against its sha256.
+
+    A download that broke off goes on where it stopped when the same command is given again.
+    """
+    wanted, here = _chosen(sets), DataFolder(folder, offline=True)
+    absent = missing(here, wanted)
+    if dry_run or (absent and (offline or DataFolder(folder).offline)):
+        _list_missing(absent, [] if offline else lengths(absent))
+        if not dry_run:
+            raise Offline(
+                f"{len(absent)} of {len(wanted)} files are not here, and the network is off",
+                mend=f"place each at its name below {cache_folder() / 'data'}, or below a folder that --data names",
+            )
+        return
+    failed = _fetch(absent)
+    for source in wanted:
+        if source not in absent:
             try:
-                DataFolder(folder, offline=offline).read(source.name)
+                here.read(source.name)  # held against its sha256
             except InputError as error:
-                failed.append(error)
-                note(str(error))
+                failed[source.name] = error
+    for reason in failed.values():
+        note(str(reason))
     note(f"{len(wanted) - len(failed)} of {len(wanted)} sources are here (cache: {cache_folder() / 'data'})")
     if failed:
-        raise failed[0]
+        raise next(iter(failed.values()))
+
+
+def _list_missing(absent: list[Source], sizes: list[int | None]) -> None:
+    """What is not here: where it belongs, and where it comes from."""
+    known = [size for size in sizes if size is not None]
+    for source, size in zip_longest(absent, sizes):  # whole lines rather than a table: addresses are there to be copied
+        typer.echo(source.name + ("" if size is None else f"  {count(size)} bytes"))
+        typer.echo(f"  from {upstream(source)}\n  sha256 {source.sha256}")
+    free = free_bytes(cache_folder())
+    note(f"{len(absent)} files, {count(sum(known))} bytes as far as known; {count(free)} bytes are free in the cache")
+
+
+def _fetch(absent: list[Source]) -> dict[str, InputError]:
+    """Fetch with a bar in bytes for each file under way, and one for all."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with bars:
+        whole = bars.add_task(f"{len(absent)} files", total=None)
+
+        def told(name: str, done: int, of: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=of)
+            bars.update(tasks[name], completed=done, total=of, visible=done != of)
+            known = [task for task in bars.tasks if task.id != whole]
+            all_known = len(known) == len(absent) and None not in [task.total for task in known]
+            total = sum(task.total or 0 for task in known) if all_known else None
+            bars.update(whole, completed=sum(task.completed for task in known), total=total)
+
+        return fetch_all(absent, told)
 
 
 @data.command()
