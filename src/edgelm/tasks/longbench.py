@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 from edgelm.chat import ask
 from edgelm.data.folder import DataFolder, json_lines
@@ -19,7 +18,8 @@ from edgelm.files import parse_json, sha256_bytes
 from edgelm.report import FULL_MARK, mean_percent
 from edgelm.tasks import chinese
 from edgelm.tasks import longbench_metrics as metrics
-from edgelm.tasks.base import Benchmark, Row, Sample, field, fill
+from edgelm.tasks.base import Row, Sample, field, fill
+from edgelm.tasks.fixed import TwoScorers
 from edgelm.tasks.longbench_metrics import Metric, Reference
 from edgelm.tasks.longbench_subsets import SUBSETS, Subset
 from edgelm.tasks.parts import part, require_subsets
@@ -38,7 +38,7 @@ FIXED: dict[Metric, Metric] = {
 
 
 @dataclass(frozen=True)
-class LongBench(Benchmark):
+class LongBench(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it; the score is the mean of six categories, each the mean of its subsets.
 
     `subsets` asks some subsets alone, as a task of another name. `scorer=fixed` marks long summaries, which the
@@ -46,7 +46,6 @@ class LongBench(Benchmark):
     """
 
     subsets: tuple[str, ...] = ()
-    scorer: Literal["official", "fixed"] = "official"
 
     max_tokens = 512
     stop = ()
@@ -55,16 +54,15 @@ class LongBench(Benchmark):
         require_subsets(self.subsets, tuple(SUBSETS), "LongBench")
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """`longbench` is all of it; a part is called by its subsets, so that it is never taken for the whole."""
-        return f"longbench{part(self.subsets, tuple(SUBSETS))}{'-fixed' if self.scorer == 'fixed' else ''}"
+        return f"longbench{part(self.subsets, tuple(SUBSETS))}"
 
     @property
-    def version(self) -> str:
+    def official(self) -> str:
         """The beginning of the sha256 of the 21 lines `name hash`, with the subsets if only some are asked."""
         lines = "\n".join(f"{subset.name} {subset.hash}" for subset in SUBSETS.values())
-        name = f"longbench-{sha256_bytes(lines.encode())[:6]}{part(self.subsets, tuple(SUBSETS))}"
-        return name if self.scorer == "official" else f"{name}+fixed-1"
+        return f"longbench-{sha256_bytes(lines.encode())[:6]}{part(self.subsets, tuple(SUBSETS))}"
 
     def _chosen(self, data: DataFolder) -> list[Subset]:
         """The subsets asked for that the data has; if it has none, all, so that what is missing is named."""
@@ -88,7 +86,7 @@ class LongBench(Benchmark):
         return [sample for subset in chosen for sample in _samples(subset, prompts, rows[subset.name])]
 
     def score(self, sample: Sample, answer: str) -> int:
-        """What the subset's metric says."""
+        """What the subset's metric says, which is a share of a full mark."""
         subset = SUBSETS[sample.subset or ""]
         metric = subset.metric if self.scorer == "official" else FIXED.get(subset.metric, subset.metric)
         told = answer.lstrip("\n").partition("\n")[0] if subset.first_line else answer
@@ -112,11 +110,6 @@ class LongBench(Benchmark):
                 groups[group].append(subset.name)
         whole = {group: names for group, names in groups.items() if marks.keys() >= set(names)}
         return {group: _mean([mean_percent(marks[name]) for name in names]) for group, names in whole.items()}
-
-    def conditions(self) -> dict[str, Any]:
-        """The version of what cuts Chinese into words."""
-        asked = self.subsets or SUBSETS
-        return {"jieba": version("jieba")} if any(SUBSETS[name].metric in CHINESE for name in asked) else {}
 
 
 def _mean(values: Sequence[Fraction]) -> Fraction:
