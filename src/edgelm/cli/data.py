@@ -87,7 +87,7 @@ def pull(
     """
     wanted, here = _chosen(sets), DataFolder(folder, offline=True)
     absent = missing(here, wanted)
-    if dry_run or (absent and (offline or DataFolder(folder).offline)):
+    if dry_run or (absent and offline):
         _list_missing(absent, [] if offline else lengths(absent))
         if not dry_run:
             raise Offline(

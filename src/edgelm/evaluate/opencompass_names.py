@@ -45,12 +45,12 @@ LONGBENCH_LANGUAGES = {
 }  # fmt: skip
 
 PARTS = {"bbh": BBH, "longbench": LONGBENCH}  # tasks whose subsets are data sets of their own
-# By task: the data set's name (of a task with parts what their names begin with) and version, in OpenCompass's order.
+# By task: the data set's name (of a task with parts what their names begin with) and version, in the order in which the
+# competition's configuration lists them.
 DATA_SETS = {
-    "chid-dev": ("chid-dev", "211ee7"), "chid": ("chid-test", "211ee7"), "bbh": ("bbh-", ""),
-    "commonsenseqa": ("commonsense_qa", "734a22"), "gsm8k": ("gsm8k", "1d7fe4"),
-    "humaneval": ("openai_humaneval", "8e312c"), "longbench": ("LongBench_", ""),
-    "truthfulqa": ("truthful_qa", "5ddc62"),
+    "commonsenseqa": ("commonsense_qa", "734a22"), "chid-dev": ("chid-dev", "211ee7"), "chid": ("chid-test", "211ee7"),
+    "humaneval": ("openai_humaneval", "8e312c"), "bbh": ("bbh-", ""), "gsm8k": ("gsm8k", "1d7fe4"),
+    "truthfulqa": ("truthful_qa", "5ddc62"), "longbench": ("LongBench_", ""),
 }  # fmt: skip
 METRICS = {
     "chid-dev": ("accuracy",), "chid": ("accuracy",), "bbh": ("score",), "commonsenseqa": ("accuracy",),

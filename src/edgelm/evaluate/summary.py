@@ -1,8 +1,8 @@
 """`summary.csv`: the scores in the form of OpenCompass 0.3.1's own summary, row for row.
 
-Its order: data sets by the names of their configurations, then the groups, whose scores are means of their parts. A
-score that is not complete shows as missing (`-`), and a group with a missing part is left out. Scores over other rows
-than upstream's follow at the end under their suite's name.
+First the data sets, then the groups, whose scores are means of their parts. A score that is not complete shows as
+missing (`-`), and a group with a missing part is left out. Scores over other rows than upstream's follow at the end
+under their suite's name.
 """
 
 from __future__ import annotations
