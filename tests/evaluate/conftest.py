@@ -1,7 +1,10 @@
-"""Reports made from marks, as an evaluation would have left them."""
+"""Reports made from marks, as an evaluation would have left them, and what makes evaluations: an engine, rows, a model."""
 
+import importlib
+import json
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,3 +77,43 @@ def write_report(make_report: Any) -> Callable[..., Any]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of an engine without a model; other processes that this one starts can import it, too."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    module = importlib.import_module("parrot")
+    module.Parrot.asked.clear()
+    module.Parrot.opened.clear()
+    return module
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The miniature suite: 40 rows of each task."""
+    from edgelm.data.folder import DataFolder
+    from edgelm.data.miniature import write
+
+    folder = tmp_path_factory.mktemp("data") / "suite"
+    write(folder, rows=40, train_rows=8)
+    return DataFolder(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(make_checkpoint: Any) -> Path:
+    """A checkpoint of one small layer, every second token of which ends an answer, so that answers are short."""
+    folder = make_checkpoint("llama", num_hidden_layers=1, hidden_size=32, intermediate_size=32)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(1, 300, 2))}))
+    return folder
+
+
+@pytest.fixture
+def finished() -> Callable[[Path], dict[str, bytes]]:
+    """`finished(folder)`: what a report consists of, byte for byte."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        names = [*sorted((folder / "answers").glob("*.jsonl")), folder / "report.json"]
+        return {path.name: path.read_bytes() for path in names}
+
+    return read

@@ -11,13 +11,14 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Engine
 from edgelm.errors import Unsupported
 from edgelm.evaluate.asking import Answered, answer, timed
-from edgelm.evaluate.leases import DEATHS, Leases, units
+from edgelm.evaluate.leases import Leases, units
 from edgelm.evaluate.questions import Questions, Shard
 from edgelm.evaluate.ray import RayPool
 from edgelm.evaluate.spawned import Spawned
 from edgelm.evaluate.workers import Job, Pool, Workers, distribute
 
 TOGETHER = 16  # consecutive rows that one worker gets at least, for engines that answer each row by itself
+PATIENCE = 600.0  # seconds without a sign after which a worker is taken for lost; a process gives one every 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Answers:
     def _by_workers(self, missing: Sequence[Questions], workers: Workers) -> Iterator[Answered]:
         waiting = [unit for each in missing for unit in units(each.task.label, each.rows, self._together)]
         number = min(workers.number, len(waiting))
-        leases = Leases(waiting, number)
+        leases = Leases(waiting, number, patience=PATIENCE)
         job = Job.of(self.checkpoint, self.prompting, self.engine)
         pool: Pool = RayPool(job) if workers.transport == "ray" else Spawned(job, number)
         with contextlib.closing(pool):
@@ -78,5 +79,5 @@ class Answers:
         if leases.set_aside:
             names = {request.key: sample.id for each in missing for sample, request in each.rows}
             named = [names[request.key] for unit in leases.set_aside for request in unit.requests]
-            raise Unsupported(f"workers died over {', '.join(named)}", why=f"{DEATHS} times; all else is kept",
+            raise Unsupported(f"workers died over {', '.join(named)}", why="all others are answered and kept",
                               mend="see their last lines above, or ask in one process (without --workers)")  # fmt: skip

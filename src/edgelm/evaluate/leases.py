@@ -7,6 +7,7 @@ beginning, and the longest are lent first. Nothing here knows what a worker is: 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,6 @@ from edgelm.tasks.base import Sample
 
 SHARES = 2  # a chunk is the part of all waiting work that each worker would get, over this
 DEATHS = 3  # workers that a unit may outlive before it is set aside
-PATIENCE = 600.0  # seconds without a sign after which a worker is taken for lost
 
 Group = tuple[str, str | None]  # a task's label and the subset
 
@@ -58,10 +58,17 @@ class _Lease:
 
 
 class Leases:
-    """The book of what waits, what is lent to whom, and what was set aside."""
+    """The book of what waits, what is lent to whom, and what was set aside.
+
+    Args:
+        units: all that is to be answered.
+        workers: how many share it.
+        patience: seconds without a sign after which a worker is taken for lost.
+        clock: tells seconds.
+    """
 
     def __init__(
-        self, units: Iterable[Unit], workers: int, *, patience: float = PATIENCE,
+        self, units: Iterable[Unit], workers: int, *, patience: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._workers, self._patience, self._clock = workers, patience, clock

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -40,7 +41,7 @@ class Spawned:
         """See `Pool`."""
         number = next(self._numbers)
         own, other = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(other, number, self._environment(number)))
+        process = self._context.Process(target=_work, args=(other, number, self.environment(number)))
         process.start()
         other.close()  # so that the death of the process ends the pipe
         self._alive[number] = process, own
@@ -48,7 +49,7 @@ class Spawned:
             own.send(self._job)
         return number
 
-    def _environment(self, number: int) -> dict[str, str]:
+    def environment(self, number: int) -> dict[str, str]:
         """One GPU each, in turn; cores in equal parts unless the user has said how many threads there are to be."""
         own = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self._threads)}
         gpu = {"CUDA_VISIBLE_DEVICES": self._gpus[number % len(self._gpus)]} if self._gpus else {}
@@ -90,7 +91,9 @@ class Spawned:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without CUDA."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without CUDA or torch."""
+    if not find_spec("torch"):
+        return []
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
