@@ -136,7 +136,8 @@ def test_without_the_archive_the_error_says_what_to_place_and_what_can_be_asked(
     data = DataFolder(shared / "data", offline=True)
     with pytest.raises(Offline, match=r"longbench/data\.zip is not here") as caught:
         LongBench().samples(data)
-    assert "resolve/5e628be450b7e67fb7ae6e201bd6d8f7056f7672/data.zip and place it at longbench/data.zip" in caught.value.mend
+    revision = "5e628be450b7e67fb7ae6e201bd6d8f7056f7672"
+    assert f"resolve/{revision}/data.zip and place it at longbench/data.zip in the folder" in caught.value.mend
     task = LongBench(subsets=("multifieldqa_zh", "multi_news", "passage_retrieval_zh"))
     assert caught.value.mend.endswith("longbench:subsets=multifieldqa_zh+multi_news+passage_retrieval_zh")
     assert len(task.samples(data)) == 600
