@@ -13,5 +13,5 @@ def official(report: Report, task: str) -> TaskScore | None:
 
 
 def is_official(score: TaskScore) -> bool:
-    """Whether a score was made by the official protocol, complete or not."""
-    return score.protocol.startswith(f"{UPSTREAM}/")
+    """Whether a score was made by the official protocol, complete or not; what its name adds behind a `+` is not."""
+    return score.protocol.startswith(f"{UPSTREAM}/") and "+" not in score.protocol

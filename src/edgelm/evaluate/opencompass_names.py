@@ -5,6 +5,8 @@ Recomputed with OpenCompass itself; the version is the first six digits of its h
 
 from __future__ import annotations
 
+from edgelm.tasks.longbench_subsets import SUBSETS
+
 # BBH's subsets in OpenCompass's order: 17 with choices, then 10 with free answers.
 BBH = {
     "temporal_sequences": "e43931", "disambiguation_qa": "d52c61", "date_understanding": "a8000b",
@@ -20,29 +22,20 @@ BBH = {
 }  # fmt: skip
 
 LONGBENCH = {
-    "2wikimqa": "6b3efc", "hotpotqa": "6b3efc", "musique": "6b3efc", "multifieldqa_en": "d3838e",
-    "multifieldqa_zh": "e9a7ef", "narrativeqa": "a68305", "qasper": "6b3efc", "triviaqa": "d30cb9",
-    "gov_report": "54c5b0", "qmsum": "d33331", "vcsum": "f7a8ac", "dureader": "c6c7e4", "lcc": "6ba507",
-    "repobench-p": "6df953", "passage_retrieval_en": "734db5", "passage_retrieval_zh": "01cca2",
-    "passage_count": "dcdaab", "trec": "824187", "lsht": "e8a339", "multi_news": "6f9da9", "samsum": "f4416d",
+    name: SUBSETS[name].hash for name in (
+        "2wikimqa", "hotpotqa", "musique", "multifieldqa_en", "multifieldqa_zh", "narrativeqa", "qasper", "triviaqa",
+        "gov_report", "qmsum", "vcsum", "dureader", "lcc", "repobench-p", "passage_retrieval_en",
+        "passage_retrieval_zh", "passage_count", "trec", "lsht", "multi_news", "samsum",
+    )
 }  # fmt: skip
-
 LONGBENCH_CATEGORIES = {
-    "single-document-qa": ("narrativeqa", "qasper", "multifieldqa_en", "multifieldqa_zh"),
-    "multi-document-qa": ("hotpotqa", "2wikimqa", "musique", "dureader"),
-    "summarization": ("gov_report", "qmsum", "multi_news", "vcsum"),
-    "few-shot-learning": ("trec", "triviaqa", "samsum", "lsht"),
-    "synthetic-tasks": ("passage_count", "passage_retrieval_en", "passage_retrieval_zh"),
-    "code-completion": ("lcc", "repobench-p"),
+    each.category: tuple(name for name, other in SUBSETS.items() if other.category == each.category)
+    for each in SUBSETS.values()
 }
-# Two further groups; the code subsets belong to both.
-LONGBENCH_LANGUAGES = {
-    "zh": ("multifieldqa_zh", "dureader", "vcsum", "lsht", "passage_retrieval_zh", "lcc", "repobench-p"),
-    "en": (
-        "narrativeqa", "qasper", "multifieldqa_en", "hotpotqa", "2wikimqa", "musique", "gov_report", "qmsum",
-        "multi_news", "trec", "triviaqa", "samsum", "passage_count", "passage_retrieval_en", "lcc", "repobench-p",
-    ),
-}  # fmt: skip
+_LANGUAGES = {
+    f"longbench_{language}": tuple(name for name, each in SUBSETS.items() if f"longbench_{language}" in each.groups)
+    for language in ("zh", "en")
+}
 
 PARTS = {"bbh": BBH, "longbench": LONGBENCH}  # tasks whose subsets are data sets of their own
 # By task: the data set's name (of a task with parts what their names begin with) and version, in the order in which the
@@ -62,7 +55,8 @@ METRICS = {
 GROUPS = {
     "bbh": {"bbh": tuple(BBH)},
     "longbench": {
-        **{f"longbench_{name}": parts for name, parts in (LONGBENCH_CATEGORIES | LONGBENCH_LANGUAGES).items()},
+        **{f"longbench_{name}": parts for name, parts in LONGBENCH_CATEGORIES.items()},
+        **_LANGUAGES,
         "longbench": tuple(f"longbench_{name}" for name in LONGBENCH_CATEGORIES),
     },
 }
