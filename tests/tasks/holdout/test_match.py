@@ -17,7 +17,8 @@ def test_what_seldom_matters_is_taken_away(text, plain):
 
 
 @pytest.mark.parametrize(("text", "number"), [
-    ("It is 3, or 1,234.50.", Fraction("1234.5")), ("-7", Fraction(-7)), (".5", Fraction("0.5")), ("-.5", Fraction("-0.5")),
+    ("It is 3, or 1,234.50.", Fraction("1234.5")),
+    ("-7", Fraction(-7)), (".5", Fraction("0.5")), ("-.5", Fraction("-0.5")),
     ("none", None), ("", None), ("9" * 301, None), ("٣", None), ("10 apples", Fraction(10)), ("1e5", Fraction(5)),
 ])  # fmt: skip
 def test_the_last_number_counts_without_its_commas(text, number):
