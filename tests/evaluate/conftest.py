@@ -1,4 +1,4 @@
-"""Reports made from marks, as an evaluation would have left them, and what makes evaluations: an engine, rows, a model."""
+"""What evaluations leave (reports made from marks), and what makes them: an engine, rows, a model."""
 
 import importlib
 import json

@@ -1,63 +1,31 @@
 """Evaluate: every answer is asked once, kept through a kill, and the report is the same as if nothing had happened."""
 
-import contextlib
 import json
+import multiprocessing
+import os
+import random
+import shutil
 import signal
-import subprocess
-import sys
-from collections import Counter
+import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import pytest
 
+from edgelm.chat import ask
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.data.folder import DataFolder
-from edgelm.engines.base import Reply
-from edgelm.errors import BadFile, BadOption, NoSpace
-from edgelm.evaluate.questions import Selection
+from edgelm.errors import BadFile, BadOption, EdgelmError, NoSpace
+from edgelm.evaluate import run as running
+from edgelm.evaluate.questions import Selection, Shard
 from edgelm.evaluate.run import evaluate
-from edgelm.files import JsonLog, sha256_bytes, tree_files
+from edgelm.files import JsonLog, sha256_bytes
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
+from edgelm.tasks.base import Benchmark, Sample
 from edgelm.tasks.chid import CHID
 from edgelm.tasks.gsm8k import GSM8K
 
 ROWS = 12
-
-
-@dataclass(frozen=True)
-class Parrot:
-    """An engine that answers with a number that depends on the prompt, and tells what it was asked."""
-
-    batch: int = 4
-    dies_after: int | None = None
-
-    asked: ClassVar = Counter()
-    opened: ClassVar = []
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"engine": "parrot", "batch": self.batch}
-
-    @contextlib.contextmanager
-    def open(self, checkpoint, prompting):
-        self.opened.append(prompting)
-        yield self
-
-    def answer(self, requests):
-        for start in range(0, len(requests), self.batch):
-            if self.dies_after is not None and sum(self.asked.values()) >= self.dies_after:
-                raise NoSpace("no space left")
-            group = requests[start : start + self.batch]
-            self.asked.update(request.key for request in group)
-            yield [Reply(r.key, f"B {len(r.prompt.base_text()) % 3}", 2, 5, "stop") for r in reversed(group)]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_parrot():
-    Parrot.asked.clear()
-    Parrot.opened.clear()
 
 
 def _suite(folder):
@@ -83,34 +51,21 @@ def data(tmp_path_factory):
     return DataFolder(_suite(tmp_path_factory.mktemp("suite")))
 
 
-@pytest.fixture(scope="module")
-def model(make_checkpoint):
-    folder = make_checkpoint("llama", num_hidden_layers=1, hidden_size=32, intermediate_size=32)
-    ends = list(range(1, 300, 2))  # every second token ends an answer, so that answers are short
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
-    return folder
-
-
 @pytest.fixture
-def run(model, data, tmp_path):
+def run(tiny, data, tmp_path, parrot):
     """Evaluate two tasks with a parrot, into one folder unless told otherwise."""
 
-    def go(engine=Parrot(), out=tmp_path / "report", tasks=(GSM8K(), CHID()), checkpoint=model, **options):  # noqa: B008
+    def go(engine=None, out=tmp_path / "report", tasks=(GSM8K(), CHID()), checkpoint=tiny, **options):  # noqa: B008
+        engine = engine or parrot.Parrot()
         return evaluate(Checkpoint(checkpoint), [(task, data) for task in tasks], engine, out, **options)
 
     return go
 
 
-def _finished(folder):
-    """What a report consists of, byte for byte."""
-    return {name: (folder / name).read_bytes() for name in tree_files(folder)
-            if name == "report.json" or name.startswith("answers/")}  # fmt: skip
-
-
-def test_a_report_says_what_was_asked_and_what_it_earned(run, tmp_path, model):
+def test_a_report_says_what_was_asked_and_what_it_earned(run, tmp_path, tiny):
     report = run()
     assert report == Report.load(tmp_path / "report")
-    assert report.checkpoint == Checkpoint(model).digest
+    assert report.checkpoint == Checkpoint(tiny).digest
     for label, score in report.tasks.items():
         answers = read_answers(tmp_path / "report", label)
         assert [answer.sample for answer in answers] == [f"{label}-{n}" for n in range(ROWS)], "in file order"
@@ -120,42 +75,46 @@ def test_a_report_says_what_was_asked_and_what_it_earned(run, tmp_path, model):
     assert 0 < report.tasks["gsm8k"].score < 100 and 0 < report.tasks["chid"].score < 100
 
 
-def test_nothing_is_asked_twice_and_no_model_is_loaded_for_nothing(run, tmp_path):
+def test_nothing_is_asked_twice_and_no_model_is_loaded_for_nothing(run, tmp_path, parrot, finished):
     first = run()
-    before = _finished(tmp_path / "report")
-    assert len(Parrot.opened) == 1 and set(Parrot.asked.values()) == {1}
+    before = finished(tmp_path / "report")
+    assert len(parrot.Parrot.opened) == 1 and set(parrot.Parrot.asked.values()) == {1}
     assert run() == first
-    assert len(Parrot.opened) == 1 and set(Parrot.asked.values()) == {1}
-    assert _finished(tmp_path / "report") == before
+    assert len(parrot.Parrot.opened) == 1 and set(parrot.Parrot.asked.values()) == {1}
+    assert finished(tmp_path / "report") == before
 
 
-def test_after_a_failure_the_kept_answers_stay_and_the_rest_is_asked(run, tmp_path):
+def test_after_a_failure_the_kept_answers_stay_and_the_rest_is_asked(run, tmp_path, parrot, finished):
     for limit in (4, 16):
         with pytest.raises(NoSpace):
-            run(Parrot(dies_after=limit))
+            run(parrot.Parrot(dies_after=limit))
         assert not (tmp_path / "report" / "report.json").exists()
     run()
-    assert set(Parrot.asked.values()) == {1} and len(Parrot.asked) == 2 * ROWS
+    assert set(parrot.Parrot.asked.values()) == {1} and len(parrot.Parrot.asked) == 2 * ROWS
     run(out=tmp_path / "whole")
-    assert _finished(tmp_path / "report") == _finished(tmp_path / "whole")
+    assert finished(tmp_path / "report") == finished(tmp_path / "whole")
 
 
-def test_a_few_rows_first_are_reused_by_the_full_run(run):
+def test_a_few_rows_first_are_reused_by_the_full_run(run, parrot):
     part = run(selection=Selection(limit=5))
     assert part.tasks["gsm8k"].samples == 5 and not part.tasks["gsm8k"].complete
     assert run(selection=Selection(sample=3, seed=1)).tasks["chid"].samples == 3
     assert run().tasks["gsm8k"].complete
-    assert set(Parrot.asked.values()) == {1} and len(Parrot.asked) == 2 * ROWS
+    assert set(parrot.Parrot.asked.values()) == {1} and len(parrot.Parrot.asked) == 2 * ROWS
 
 
-def test_another_engine_setting_prompting_or_task_option_asks_again(run):
+def test_another_engine_setting_prompting_or_task_option_asks_again(run, parrot):
     run(tasks=[GSM8K()])
-    for change in ({"engine": Parrot(batch=2)}, {"prompting": "base"}):
+    for change in (
+        {"engine": parrot.Parrot(batch=2)},
+        {"engine": parrot.Parrot(truncate="mid")},
+        {"prompting": "base"},
+    ):
         run(tasks=[GSM8K()], **change)
-    assert len(Parrot.asked) == 3 * ROWS and set(Parrot.asked.values()) == {1}
+    assert len(parrot.Parrot.asked) == 4 * ROWS and set(parrot.Parrot.asked.values()) == {1}
 
 
-def test_a_changed_prompt_asks_only_that_row_again(run, data, tmp_path, model):
+def test_a_changed_prompt_asks_only_that_row_again(run, data, tmp_path, tiny, parrot):
     run(tasks=[GSM8K()])
     changed = _suite(tmp_path / "changed")
     rows = (changed / "gsm8k/test.jsonl").read_bytes().replace(b"What is 3 and", b"How much is 3 and")
@@ -163,16 +122,16 @@ def test_a_changed_prompt_asks_only_that_row_again(run, data, tmp_path, model):
     suite = json.loads((changed / "suite.json").read_bytes())
     suite["files"]["gsm8k/test.jsonl"] = sha256_bytes(rows)
     (changed / "suite.json").write_text(json.dumps(suite))
-    evaluate(Checkpoint(model), [(GSM8K(), DataFolder(changed))], Parrot(), tmp_path / "report")
-    assert len(Parrot.asked) == ROWS + 1
+    evaluate(Checkpoint(tiny), [(GSM8K(), DataFolder(changed))], parrot.Parrot(), tmp_path / "report")
+    assert len(parrot.Parrot.asked) == ROWS + 1
 
 
-def test_a_changed_card_changes_no_answer_but_other_weights_are_refused(run, tmp_path, make_checkpoint):
+def test_a_changed_card_changes_no_answer_but_other_weights_are_refused(run, tmp_path, make_checkpoint, parrot):
     folder = make_checkpoint("llama", num_hidden_layers=1, seed=1)
     run(checkpoint=folder)
     Checkpoint(folder).write_card(Card(base="x"))
     run(checkpoint=folder)
-    assert set(Parrot.asked.values()) == {1}
+    assert set(parrot.Parrot.asked.values()) == {1}
     with pytest.raises(BadOption, match="report of another checkpoint"):
         run()
 
@@ -182,67 +141,188 @@ def test_a_second_task_joins_the_report(run):
     assert set(run(tasks=[CHID()]).tasks) == {"gsm8k", "chid"}
 
 
-def test_what_is_no_report_folder_is_left_alone(run, tmp_path):
+def test_what_is_no_report_folder_is_left_alone(run, tmp_path, parrot):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     for out in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt"):
         with pytest.raises(BadOption, match="no report folder"):
             run(out=out)
-    assert not Parrot.opened
+    assert not parrot.Parrot.opened
 
 
-def test_a_damaged_checkpoint_is_named_before_anything_is_asked(run, make_checkpoint):
+def test_a_damaged_checkpoint_is_named_before_anything_is_asked(run, make_checkpoint, parrot):
     folder = make_checkpoint("llama", num_hidden_layers=1)
     (folder / "model.safetensors").write_bytes(b"short")
     with pytest.raises(BadFile, match=r"model\.safetensors"):
         run(checkpoint=folder)
-    assert not Parrot.opened
+    assert not parrot.Parrot.opened
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"sample": -1}, {"limit": 1, "sample": 1}])
-def test_a_selection_that_asks_nothing_or_two_things_is_refused(options):
-    with pytest.raises(BadOption, match="--sample|--limit"):  # noqa: RUF043
-        Selection(**options)
+# A part after the whole
 
 
-def test_a_sample_is_drawn_by_its_seed_in_file_order(data):
-    samples = GSM8K().samples(data)
-    drawn = Selection(sample=5, seed=3).of(samples)
-    assert drawn == Selection(sample=5, seed=3).of(samples) != Selection(sample=5, seed=4).of(samples)
-    assert [sample.index for sample in drawn] == sorted({sample.index for sample in drawn})
-    assert len(Selection(sample=100).of(samples)) == ROWS
+def test_a_few_rows_after_all_leave_the_complete_score(run, tmp_path, parrot, finished):
+    whole, told = run(), []
+    before = finished(tmp_path / "report")
+    assert run(selection=Selection(limit=5), say=told.append) == whole
+    assert finished(tmp_path / "report") == before
+    assert [line.partition(":")[0] for line in told] == ["gsm8k", "chid"] and "12 answers are kept" in told[0]
+    (tmp_path / "report" / "report.json").unlink()
+    assert run(selection=Selection(sample=1)) == whole, "also if a kill has left no report"
+    assert set(parrot.Parrot.asked.values()) == {1}
 
 
-# A real kill
-
-SCRIPT = """if True:
-    import os, pathlib, signal, sys, torch
-    torch.set_num_threads(1)
-    from edgelm.checkpoint import Checkpoint
-    from edgelm.data.folder import DataFolder
-    from edgelm.evaluate.run import evaluate
-    from edgelm.plugins import parse
-    model, data, out = map(pathlib.Path, sys.argv[1:])
-    tasks = [(parse("tasks", name), DataFolder(data)) for name in ("gsm8k", "chid")]
-
-    def progress(label, done, wanted):
-        if (label, done) == ("gsm8k", 6):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    evaluate(Checkpoint(model), tasks, parse("engines", "hf:batch=2"), out, progress=progress)
-"""
+def test_a_few_rows_asked_otherwise_do_not_replace_a_complete_score(run, tmp_path, parrot, finished):
+    run()
+    before = finished(tmp_path / "report")
+    with pytest.raises(BadOption, match="complete score of gsm8k") as refused:
+        run(parrot.Parrot(batch=2), selection=Selection(limit=5))
+    assert "another -o" in refused.value.mend
+    assert finished(tmp_path / "report") == before and len(parrot.Parrot.opened) == 1
 
 
-def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(model, data, tmp_path):
-    out = tmp_path / "killed"
-    ended = subprocess.run([sys.executable, "-c", SCRIPT, model, data.root, out], capture_output=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    assert not (out / "report.json").exists()
-    assert len(JsonLog(out / "log" / "answers.jsonl").read()) == 6
+# Rows that share an answer, and rows with choices
 
-    tasks, engine = [(GSM8K(), data), (CHID(), data)], parse("engines", "hf:batch=2")
-    for folder in (out, tmp_path / "whole"):
-        evaluate(Checkpoint(model), tasks, engine, folder)
-    keys = [row["key"] for row in JsonLog(out / "log" / "answers.jsonl").read()]
-    assert len(keys) == len(set(keys)) == 2 * ROWS, "every question was asked once"
-    assert _finished(out) == _finished(tmp_path / "whole")
+
+@dataclass(frozen=True)
+class _Colours(Benchmark):
+    """Two rows ask the same; two are weighed."""
+
+    label = "colours"
+    version = "colours-1"
+    max_tokens = 4
+    stop = ()
+
+    def files(self, data):
+        return []
+
+    def samples(self, data):
+        prompts = ["red?", "green?", "red?", "which?", "who?"]
+        choices = [(), (), (), ("a", "bb"), ("ccc", "d")]
+        return [Sample(f"c-{n}", n, ask(text), "", choices=own)
+                for n, (text, own) in enumerate(zip(prompts, choices, strict=True))]  # fmt: skip
+
+    def score(self, sample, answer):
+        return len(answer)
+
+
+def test_the_same_question_is_asked_once_and_counts_for_each_row(run, tmp_path, parrot):
+    told = []
+    report = run(tasks=[_Colours()], progress=lambda *now: told.append(now))
+    assert report.tasks["colours"].complete
+    answers = read_answers(tmp_path / "report", "colours")
+    assert answers[0].text == answers[2].text and answers[0].key == answers[2].key
+    assert [json.loads(each.text) for each in answers[3:]] == [[-1.0, -2.0], [-3.0, -1.0]]
+    assert set(parrot.Parrot.asked.values()) == {1} and len(parrot.Parrot.asked) == 2 + 4
+    assert told[-1] == ("colours", 4, 4)
+
+
+def test_an_engine_that_leaves_questions_unanswered_is_our_fault(run, tmp_path, parrot, monkeypatch):
+    monkeypatch.setattr(parrot.Parrot, "answer", lambda self, requests: iter(()))
+    with pytest.raises(EdgelmError, match="gsm8k 12 of 12"):
+        run(tasks=[GSM8K()])
+    assert not (tmp_path / "report" / "report.json").exists()
+
+
+# Shards
+
+
+def test_shards_part_the_rows_and_the_last_one_reports(run, tmp_path, parrot, finished):
+    whole = run(out=tmp_path / "whole")
+    parrot.Parrot.asked.clear()
+    told = []
+    first = run(shard=Shard(1, 2), say=told.append)
+    assert first.tasks == {} and not (tmp_path / "report" / "report.json").exists()
+    assert "gsm8k 4 of 12, chid 4 of 12" in told[0]
+    assert run(shard=Shard(2, 2)) == whole
+    assert set(parrot.Parrot.asked.values()) == {1} and len(parrot.Parrot.asked) == 2 * ROWS
+    assert finished(tmp_path / "report") == finished(tmp_path / "whole")
+
+
+def test_logs_of_shards_on_several_machines_are_merged_by_copying(run, tmp_path, parrot, finished):
+    run(out=tmp_path / "whole")
+    for number in (1, 2, 3):
+        run(out=tmp_path / str(number), shard=Shard(number, 3))
+    for number in (2, 3):
+        shutil.copy(tmp_path / str(number) / "log" / f"shard-{number}-of-3.jsonl", tmp_path / "1" / "log")
+    opened = len(parrot.Parrot.opened)
+    run(out=tmp_path / "1", shard=Shard(1, 3))
+    assert finished(tmp_path / "1") == finished(tmp_path / "whole")
+    assert len(parrot.Parrot.opened) == opened, "no model for nothing"
+
+
+def test_a_second_run_into_the_same_folder_is_refused(run, tmp_path):
+    def again(*_):
+        with pytest.raises(BadOption, match="another run is writing"):
+            run()
+
+    run(progress=again)
+
+
+# Real kills
+
+
+def _kill(target, when):
+    """Run in a process of its own, and kill it with SIGKILL as soon as `when()`."""
+    child = multiprocessing.get_context("fork").Process(target=target)
+    child.start()
+    deadline = time.monotonic() + 30
+    while not when() and child.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, "it ended before it was killed"
+
+
+@pytest.mark.parametrize("engine", ["hf:batch=2", "local"])
+def test_ten_kills_at_random_moments_change_nothing(tiny, suite, tmp_path, finished, engine):
+    engine = parse("engines", engine)
+    tasks = [(parse("tasks", name), suite) for name in ("gsm8k", "commonsenseqa", "chid")]
+    chance, log = random.Random(7), tmp_path / "killed" / "log" / "answers.jsonl"
+
+    def run(out=tmp_path / "killed"):
+        evaluate(Checkpoint(tiny), tasks, engine, out)
+
+    def size():
+        return log.stat().st_size if log.exists() else 0
+
+    for number in range(10):
+        enough = size() + chance.randrange(1, 1600) if number % 3 else 0  # each third time while it loads
+        _kill(run, lambda enough=enough: size() >= enough)
+        time.sleep(chance.random() / 100)
+        assert not (tmp_path / "killed" / "report.json").exists()
+    run()
+    run(tmp_path / "whole")
+    assert finished(tmp_path / "killed") == finished(tmp_path / "whole")
+    keys = [row["key"] for row in JsonLog(log).read()]
+    assert len(keys) == len(set(keys)) == 120, "every question was asked once"
+
+
+def test_kills_while_the_report_is_written_change_nothing(run, tmp_path, finished, monkeypatch):
+    written = []
+
+    def die_after(number):
+        def write(*given):
+            if len(written) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            written.append(given)
+            write_answers(*given)
+
+        return write
+
+    write_answers = running.write_answers
+    run(out=tmp_path / "whole")
+    for number in (0, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(running, "write_answers", die_after(number))
+            _kill(run, lambda: False)
+        assert not (tmp_path / "report" / "report.json").exists()
+    run()
+    assert finished(tmp_path / "report") == finished(tmp_path / "whole")
+
+
+def test_a_report_never_stands_beside_answers_that_are_not_its_own(run, tmp_path, parrot, monkeypatch):
+    run()
+    monkeypatch.setattr(running, "write_answers", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    _kill(lambda: run(parrot.Parrot(batch=2), tasks=[GSM8K()]), lambda: False)
+    assert set(Report.load(tmp_path / "report").tasks) == {"chid"}
