@@ -67,10 +67,17 @@ class Rendering:
     def prompt_ids(self, request: Request) -> list[int]:
         """The token ids of a request's prompt, as much as the context holds.
 
-        As in OpenCompass, `left` keeps the end of a long prompt, up to the whole context, with no room for the answer;
-        `mid` then keeps the two ends of what leaves that room.
+        As in OpenCompass, `left` keeps the special tokens that begin a prompt and as much of its end as the context
+        holds, with no room for the answer; `mid` then keeps the two ends of what leaves that room. (OpenCompass cuts
+        whole batches, padding included; here each prompt is cut by itself.)
+
+        Raises:
+            Unsupported: `mid`, and the answer leaves no room for a prompt.
         """
-        ids = self.ids(self.text(request.prompt))[-self.context :]
+        ids = self.tokenizer(
+            self.text(request.prompt), add_special_tokens=self.prompting == "base", truncation=True,
+            max_length=self.context,
+        )["input_ids"]  # fmt: skip
         room = self.context - request.max_tokens
         if self.truncate == "left" or len(ids) <= room:
             return ids

@@ -1,0 +1,71 @@
+"""From prompts to ids: which part of a prompt that is too long is left."""
+
+import pytest
+from tokenizers.processors import TemplateProcessing
+
+from edgelm.chat import ask
+from edgelm.checkpoint import Checkpoint
+from edgelm.engines.base import Request
+from edgelm.engines.render import Rendering
+from edgelm.errors import Unsupported
+from edgelm.plugins import parse
+
+CONTEXT = 64
+LONG = " ".join(str(number) for number in range(200))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(make_checkpoint):
+    return Checkpoint(make_checkpoint("llama", num_hidden_layers=1, max_position_embeddings=CONTEXT))
+
+
+def _ids(rendering, text, max_tokens):
+    return rendering.prompt_ids(Request("k", 0, ask(text), max_tokens))
+
+
+@pytest.mark.parametrize("prompting", ["chat", "base"])
+def test_left_keeps_the_end_and_no_room_for_the_answer(checkpoint, prompting):
+    rendering = Rendering(checkpoint, prompting)
+    whole = rendering.ids(rendering.text(ask(LONG)))
+    assert len(whole) > CONTEXT
+    assert _ids(rendering, LONG, 20) == _ids(rendering, LONG, 100) == whole[-CONTEXT:]
+
+
+def test_left_keeps_the_special_token_that_begins_a_base_prompt(checkpoint):
+    rendering = Rendering(checkpoint, "base")
+    begin = rendering.tokenizer.bos_token
+    rendering.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, rendering.tokenizer.bos_token_id)]
+    )
+    whole = rendering.ids(LONG)
+    assert whole[0] == rendering.tokenizer.bos_token_id
+    assert _ids(rendering, LONG, 20) == [whole[0], *whole[-CONTEXT + 1 :]]
+    assert _ids(rendering, "fox", 20) == rendering.ids("fox"), "a long prompt leaves no trace"
+
+
+@pytest.mark.parametrize(("max_tokens", "half"), [(20, 22), (21, 21), (60, 2), (61, 1), (62, 1)])
+def test_mid_keeps_two_equal_ends_of_what_left_would_keep(checkpoint, max_tokens, half):
+    left, mid = Rendering(checkpoint, "chat"), Rendering(checkpoint, "chat", "mid")
+    kept = _ids(left, LONG, max_tokens)
+    assert _ids(mid, LONG, max_tokens) == kept[:half] + kept[-half:]
+
+
+def test_mid_leaves_alone_what_leaves_room_for_the_answer(checkpoint):
+    rendering = Rendering(checkpoint, "chat", "mid")
+    whole = rendering.ids(rendering.text(ask("The quick brown fox")))
+    room = CONTEXT - len(whole)
+    assert _ids(rendering, "The quick brown fox", room) == whole
+    assert len(_ids(rendering, "The quick brown fox", room + 1)) == (len(whole) - 1) // 2 * 2
+
+
+def test_mid_cuts_each_prompt_by_itself(checkpoint):
+    with parse("engines", "hf:truncate=mid").open(checkpoint, "chat") as session:
+        requests = [Request(text, number, ask(text), 8) for number, text in enumerate((LONG, "fox"))]
+        (replies,) = session.answer(requests)
+    assert [reply.prompt_tokens for reply in replies] == [56, len(session.rendering.ids(session.text(ask("fox"))))]
+
+
+@pytest.mark.parametrize("max_tokens", [CONTEXT - 1, CONTEXT, CONTEXT + 1])
+def test_mid_without_room_is_refused(checkpoint, max_tokens):
+    with pytest.raises(Unsupported, match=f"an answer of {max_tokens} tokens leaves no room in a context of {CONTEXT}"):
+        _ids(Rendering(checkpoint, "chat", "mid"), LONG, max_tokens)
