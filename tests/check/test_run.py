@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("RPT-02", lambda p: p.edit_answers(lambda rows: rows[:3])),
     ("RPT-02", lambda p: remove(p, "models/base/report")),
     ("RPT-03", lambda p: p.edit_task(protocol="opencompass-0.3.1/gsm8k-1d7fe4")),
+    ("RPT-03", lambda p: p.edit_task(protocol="holdout/gsm8k-1d7fe4aa")),
     ("RPT-04", lambda p: p.edit_task(score="100")),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**6} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**9} for row in rows])),
@@ -249,6 +251,13 @@ def test_the_track_asked_for_must_be_the_one_named(package: Any, rules: Rules) -
     assert codes >= {"PKG-04", "MDL-01", "MDL-03", "MDL-04"}  # its card says compressed
     with pytest.raises(UnknownName):
         check(package.path, rules, track="swimming")
+
+
+def test_a_score_by_a_protocol_of_another_suite_counts_where_the_rules_pin_it(package: Any, rules: Rules) -> None:
+    package.edit_task(protocol="elsewhere/gsm8k-1d7fe4")
+    assert "RPT-03" in {found.code for found in check(package.path, rules)}
+    pinning = replace(rules, versions=("elsewhere/gsm8k-1d7fe4",))
+    assert "RPT-03" not in {found.code for found in check(package.path, pinning)}
 
 
 def test_there_must_be_something_to_check(tmp_path: Path, rules: Rules) -> None:

@@ -10,13 +10,21 @@ from edgelm.rules.neurips_2024 import Neurips2024
 @pytest.mark.parametrize("name", sorted(available("tasks")))
 def test_the_official_rules_pin_the_version_of_every_task_that_can_be_asked(name):
     task = parse("tasks", name)
-    assert Neurips2024().version(task.label) == task.version
+    assert Neurips2024().protocol(task.label) == f"opencompass-0.3.1/{task.version}"
 
 
-def test_what_is_not_pinned_has_no_version():
-    assert Neurips2024().version("gsm") is None
-    assert Miniature().version("gsm8k") is None
-    assert parse("rules", "miniature:versions=gsm8k-ece68579").version("gsm8k") == "gsm8k-ece68579"
+def test_what_is_not_pinned_has_no_protocol():
+    assert Neurips2024().protocol("gsm") is None
+    assert Miniature().protocol("gsm8k") is None
+    assert parse("rules", "miniature:versions=gsm8k-ece68579").protocol("gsm8k") == "miniature-1/gsm8k-ece68579"
+
+
+def test_a_task_of_another_suite_can_be_pinned_and_the_first_pin_counts():
+    pins = "holdout/night-watch-1a2b3c4d+ceval-exam/ceval-00112233+ceval-5f30c7"
+    rules = parse("rules", f"neurips-2024:holdouts=night-watch+ceval,versions={pins}")
+    assert rules.protocol("night-watch") == "holdout/night-watch-1a2b3c4d"
+    assert rules.protocol("ceval") == "ceval-exam/ceval-00112233"
+    assert rules.protocol("night") is None
 
 
 def test_rules_that_count_other_versions_are_other_rules():

@@ -10,6 +10,7 @@ from edgelm.files import sha256_file
 from edgelm.report import REPORT, Report, Speed, TaskScore, Workload
 from edgelm.rules.miniature import Miniature
 from edgelm.score.collect import collect, reference_entry, slot_model
+from edgelm.score.publish import publish
 from edgelm.score.standings import standings
 
 RULES = Miniature()
@@ -74,6 +75,33 @@ def test_holdouts_are_read_one_by_one():
     assert slot_model(rules, report(tasks={"h1": task(1), "h2": task(2)})).scores == {"h1": 1, "h2": 2}
 
 
+SECRET = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("ethics", "mmlu"),
+                 versions=("holdout/ethics-1a2b3c4d", "opencompass-0.3.1/mmlu-4d595a"))  # fmt: skip
+
+
+def secret(score, protocol="holdout/ethics-1a2b3c4d", **changes):
+    return task(score, protocol=protocol, **changes)
+
+
+def test_the_organisers_report_of_a_holdout_counts_before_the_teams_own():
+    claimed = report(
+        tasks={"gsm8k": task(50), "ethics": secret(99), "mmlu": secret(60, "opencompass-0.3.1/mmlu-4d595a")}
+    )
+    alone = slot_model(SECRET, claimed)
+    assert alone.scores == {"gsm8k": 50, "mmlu": 60}
+    assert alone.notes == (
+        "ethics: scored by holdout/ethics-1a2b3c4d, which counts from the organiser's own reports alone",
+    )
+    own = report(tasks={"gsm8k": task(1), "ethics": secret(40)})
+    assert slot_model(SECRET, claimed, own).scores == {"gsm8k": 50, "ethics": 40, "mmlu": 60}
+    part = report(tasks={"ethics": secret(40, samples=9)})
+    assert slot_model(SECRET, claimed, part).notes == ("ethics: 9 of 10 rows answered",)
+    other = report(tasks={"ethics": secret(40, "holdout/ethics-ffffffff")})
+    assert slot_model(SECRET, claimed, other).notes == (
+        "ethics: scored by holdout/ethics-ffffffff, the rules ask for holdout/ethics-1a2b3c4d",
+    )
+
+
 @pytest.fixture
 def package(tmp_path):
     """`package("team", report)`: a folder with a manifest and a report, as far as scoring reads one."""
@@ -126,6 +154,17 @@ def test_scores_on_other_rows_than_most_teams_used_are_missing(package):
     assert set(a.models["base"].scores) == {"commonsenseqa", "chid"}
     assert a.models["base"].notes == ("gsm8k: scored by miniature-1/gsm8k-0, compared is by miniature-1/rows-0",)
     assert b.models["base"].scores["gsm8k"] == Fraction(100, 3)
+
+
+def test_holdouts_are_joined_by_checkpoint_and_ranked_as_one_averaged_task(package, tmp_path):
+    teams = [package(team, report(tasks={"gsm8k": task(50)}), rules=SECRET.digest) for team in ("a", "b")]
+    public = secret(60, "opencompass-0.3.1/mmlu-4d595a")
+    reports = [report(tasks={"ethics": secret(40)}), report(tasks={"mmlu": public}),
+               report(checkpoint="c" * 64, tasks={"ethics": secret(100)})]  # fmt: skip
+    [standing] = publish(SECRET, teams, tmp_path / "boards", holdouts=reports, page=False)
+    assert {row.team: row.tasks["holdout"].score for row in standing.board} == {"a": 50, "b": 50}
+    without = standings(SECRET, SECRET.track("compression"), collect(SECRET, teams)["compression"])
+    assert [row.tasks["holdout"].score for row in without.board] == [None, None]
 
 
 def test_submissions_become_standings(package):

@@ -32,6 +32,30 @@ def test_suite_and_pinned_version_count(rules, protocol, refused):
     assert bool(refusal(rules, "gsm8k", protocol)) == bool(refused)
 
 
+SECRET, ELSEWHERE = "holdout/ethics-1a2b3c4d", "ceval-exam/ceval-00112233"
+HOLDING = replace(Neurips2024(), holdouts=("ethics", "ceval", "mmlu", "open"), versions=(SECRET, ELSEWHERE))
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol", "by_team", "by_organiser"),
+    [
+        ("ethics", SECRET, False, True),
+        ("ethics", "holdout/ethics-ffffffff", False, False),
+        ("ethics", "opencompass-0.3.1/ethics-1a2b3c4d", False, False),
+        ("open", "holdout/open-00000000", False, True),
+        ("ceval", ELSEWHERE, True, True),
+        ("ceval", "opencompass-0.3.1/ceval-5f30c7", False, False),
+        ("mmlu", "opencompass-0.3.1/mmlu-4d595a", True, True),
+        ("mmlu", "elsewhere/mmlu-4d595a", False, False),
+    ],
+)
+def test_a_holdout_counts_where_it_is_pinned_or_open_and_a_secret_one_from_the_organiser(
+    task, protocol, by_team, by_organiser
+):
+    assert (refusal(HOLDING, task, protocol) == "") is by_team
+    assert (refusal(HOLDING, task, protocol, organiser=True) == "") is by_organiser
+
+
 def test_most_teams_decide_and_not_most_submissions():
     field = [entry("A", "s/a", 1), entry("A", "s/a", 2), entry("A", "s/a", 3), entry("B", "s/b"), entry("C", "s/b")]
     assert common(RULES, field) == {"gsm8k": "s/b"}

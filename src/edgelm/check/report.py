@@ -12,6 +12,7 @@ from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model
 from edgelm.errors import InputError
 from edgelm.report import FULL_MARK, REPORT, Answer, mean_percent, read_answers
+from edgelm.rules.base import HOLDOUT
 
 
 def belongs(model: Model) -> Findings:
@@ -35,16 +36,21 @@ def complete(model: Model) -> Findings:
 
 
 def protocols(model: Model) -> Findings:
-    """RPT-03: the rules' suite; and for the official rows, the task's version here, the only one that can be scored."""
+    """RPT-03: the rules' suite; and for the official rows, the task's version here, the only one that can be scored.
+
+    A secret hold-out is none of a submission's tasks: only the organiser has it.
+    """
     for task, score in model.report.tasks.items() if model.has_report else ():
         suite, _, version = score.protocol.partition("/")
         known = _task(task)
         official = model.rules.suite.startswith("opencompass-")
-        if suite != model.rules.suite:
+        if suite == HOLDOUT:
+            what = f"{task}: {score.protocol}, which only the organiser may ask"
+        elif suite != model.rules.suite and score.protocol != model.rules.protocol(task):
             what = f"{task}: {score.protocol}, the rules ask for {model.rules.suite}"
         elif known is None:
             what = f"{task}: {score.protocol} is not known here"
-        elif official and version != known.version:
+        elif official and suite == model.rules.suite and version != known.version:
             what = f"{task}: {score.protocol}, this version has {suite}/{known.version}"
         else:
             continue

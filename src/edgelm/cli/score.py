@@ -23,11 +23,17 @@ def score(
     reference: Annotated[
         list[str] | None, typer.Option(help="SLOT=REPORT of an uncompressed base, shown beside the teams; repeatable.")
     ] = None,
+    holdout: Annotated[
+        list[Path] | None, typer.Option(help="Your own report of a submitted checkpoint on the hold-out; repeatable.")
+    ] = None,
     page: Annotated[bool, typer.Option(help="Render the HTML page.")] = True,
     json: Json = False,
 ) -> None:
     """Rank submissions: points by the rules, standings of each track, and the leaderboard page."""
-    boards = publish(parse("rules", rules), submissions, out, reference=_references(reference or []), page=page)
+    boards = publish(
+        parse("rules", rules), submissions, out,
+        reference=_references(reference or []), holdouts=[Report.load(path) for path in holdout or []], page=page,
+    )  # fmt: skip
     if json:
         emit_json([standing.model_dump(mode="json") for standing in boards])
         return

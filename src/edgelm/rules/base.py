@@ -10,6 +10,11 @@ from edgelm.files import canonical_json, sha256_bytes
 
 HOLDOUT = "holdout"  # the ranked task that hold-outs are averaged into, and the suite that their protocols name
 
+VERSIONS = (
+    "commonsenseqa-734a22", "gsm8k-1d7fe4", "chid-211ee7", "bbh-5b92b0", "longbench-400a2e", "humaneval-8e312c",
+    "truthfulqa-5ddc62", "mmlu-4d595a", "ceval-5f30c7",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Track:
@@ -31,7 +36,7 @@ class Rules:
     tracks: tuple[Track, ...]
     tasks: tuple[str, ...]
     suite: str = "opencompass-0.3.1"  # whose rows and prompts count
-    versions: tuple[str, ...] = ("commonsenseqa-734a22", "gsm8k-1d7fe4", "chid-211ee7")  # that count, of these tasks
+    versions: tuple[str, ...] = VERSIONS  # that count, of these tasks; `suite/version` for one of another suite
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10
     selection: Literal["pool", "double-pass", "guaranteed"] = "pool"
@@ -56,9 +61,13 @@ class Rules:
         """Weight of everything that is ranked, in the order of the board."""
         return {**dict.fromkeys(self.tasks, 1), "throughput": self.throughput_weight}
 
-    def version(self, task: str) -> str | None:
-        """The version of a task that counts, such as `gsm8k-1d7fe4`; None if every one of the suite does."""
-        return next((version for version in self.versions if version.rpartition("-")[0] == task), None)
+    def protocol(self, task: str) -> str | None:
+        """The one protocol by which a task counts, such as `opencompass-0.3.1/gsm8k-1d7fe4`; None if left open."""
+        for entry in self.versions:
+            suite, _, version = entry.rpartition("/")
+            if version.rpartition("-")[0] == task:
+                return f"{suite or self.suite}/{version}"
+        return None
 
     def track(self, name: str) -> Track:
         """The track of that name.

@@ -12,17 +12,27 @@ from pathlib import PurePosixPath
 from edgelm.checkpoint import digest_of, is_part
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import sha256_bytes
-from edgelm.report import REPORT, Report, Speed
-from edgelm.rules.base import Rules
-from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry, SlotModel
+from edgelm.report import REPORT, Report, Speed, TaskScore
+from edgelm.rules.base import HOLDOUT, Rules
+from edgelm.score.entries import THROUGHPUT, Entry, SlotModel
 from edgelm.score.protocols import common, hold_to, refusal
 from edgelm.submission import Submission
 
 UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
 
 
-def collect(rules: Rules, paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Entry]]:
+Holdouts = Mapping[str, Report]  # the organiser's own reports of hold-outs, by the digest of the checkpoint
+
+
+def collect(
+    rules: Rules, paths: Iterable[str | os.PathLike[str]], holdouts: Iterable[Report] = ()
+) -> dict[str, list[Entry]]:
     """The entries of submissions (folders or zips), by track; within one, a task's scores are of one protocol.
+
+    Args:
+        rules: what counts.
+        paths: the submissions.
+        holdouts: the organiser's own reports of the rules' hold-outs, of whichever checkpoints.
 
     Raises:
         MissingInput: there is no such submission, or it has no manifest.
@@ -30,45 +40,50 @@ def collect(rules: Rules, paths: Iterable[str | os.PathLike[str]]) -> dict[str, 
         UnknownName: a submission is for a track that the rules do not have.
     """
     by_track = defaultdict(list)
+    joined: dict[str, Report] = {}
+    for report in holdouts:
+        joined[report.checkpoint] = joined[report.checkpoint] | report if report.checkpoint in joined else report
     for path in paths:
         with Submission(path) as submission:
             track = rules.track(submission.manifest.track)
-            by_track[track.name].append(entry_of(rules, submission))
+            by_track[track.name].append(entry_of(rules, submission, holdouts=joined))
     return {name: [hold_to(common(rules, entries), entry) for entry in entries] for name, entries in by_track.items()}
 
 
-def entry_of(rules: Rules, submission: Submission, received: datetime = UNTIMED) -> Entry:
+def entry_of(
+    rules: Rules, submission: Submission, received: datetime = UNTIMED, holdouts: Holdouts | None = None
+) -> Entry:
     """One submission as an entry; `received` is when its finalise call arrived."""
     return Entry(
         submission=submission.digest,
         team=submission.manifest.team,
         title=submission.manifest.title,
         received=received,
-        models={slot: _model_in(rules, submission, slot) for slot in submission.slots},
+        models={slot: _model_in(rules, submission, slot, holdouts or {}) for slot in submission.slots},
         reasons=tuple(_disqualified(rules, submission)),
     )
 
 
 def reference_entry(rules: Rules, reports: Mapping[str, Report], name: str) -> Entry:
     """What the uncompressed bases reach, by slot: shown beside the standings, never ranked."""
-    models = {slot: slot_model(rules, report) for slot, report in reports.items()}
+    models = {slot: slot_model(rules, report, report) for slot, report in reports.items()}
     return Entry(submission=name, team=name, received=UNTIMED, models=models)
 
 
-def slot_model(rules: Rules, report: Report) -> SlotModel:
-    """What of a report counts: complete task scores, throughput on the rules' workload, memory by the rules' meter."""
+def slot_model(rules: Rules, report: Report, holdout: Report | None = None) -> SlotModel:
+    """What of a report counts: complete task scores, throughput on the rules' workload, memory by the rules' meter.
+
+    `holdout` is the organiser's report of the same checkpoint, whose scores of hold-outs count before the team's own.
+    """
     scores: dict[str, Fraction | None] = {}
     protocols: dict[str, str] = {}
     notes = []
     for task in _scored_tasks(rules):
-        result = report.tasks.get(task)
-        if result is None:
-            notes.append(f"{task}: not evaluated")
-        elif not result.complete:
-            notes.append(f"{task}: {result.samples} of {result.of} rows answered")
-        elif refused := refusal(rules, task, result.protocol):
-            notes.append(f"{task}: {refused}")
-        else:
+        organiser = holdout is not None and task in rules.holdouts and task in holdout.tasks
+        result = (holdout if holdout and organiser else report).tasks.get(task)
+        if missing := _missing(rules, task, result, organiser):
+            notes.append(f"{task}: {missing}")
+        elif result:
             scores[task], protocols[task] = result.score, result.protocol
     no_speed = _no_throughput(rules, report.speed)
     if no_speed:
@@ -88,9 +103,19 @@ def slot_model(rules: Rules, report: Report) -> SlotModel:
     )
 
 
-def _model_in(rules: Rules, submission: Submission, slot: str) -> SlotModel:
+def _missing(rules: Rules, task: str, result: TaskScore | None, organiser: bool) -> str:
+    """Why a task has no score that counts; empty when it has."""
+    if result is None:
+        return "not evaluated"
+    if not result.complete:
+        return f"{result.samples} of {result.of} rows answered"
+    return refusal(rules, task, result.protocol, organiser=organiser)
+
+
+def _model_in(rules: Rules, submission: Submission, slot: str, holdouts: Holdouts) -> SlotModel:
     try:
-        return slot_model(rules, submission.report(slot))
+        report = submission.report(slot)
+        return slot_model(rules, report, holdouts.get(report.checkpoint))
     except (MissingInput, BadFile) as error:
         return SlotModel(name=slot, scores={}, notes=(error.what.replace(f"{submission.origin}/", ""),))
 

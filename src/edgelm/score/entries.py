@@ -15,10 +15,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Plain
 
 from edgelm.errors import UnknownName
 from edgelm.report import fraction
-from edgelm.rules.base import Rules, Track
+from edgelm.rules.base import HOLDOUT, Rules, Track
 from edgelm.score.exact import round_significant
 
-HOLDOUT, THROUGHPUT = "holdout", "throughput"
+THROUGHPUT = "throughput"
 
 
 def valid_score(value: object) -> Fraction | None:

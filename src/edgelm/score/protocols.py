@@ -2,7 +2,8 @@
 
 The rules name the suite, and of its tasks the versions that count. Where they leave the version open (a suite of its
 own, whose rows follow from a seed), the ranked entries of a track count by the protocol that most teams used; of
-several used by equally many, by the first in the order of their names.
+several used by equally many, by the first in the order of their names. A secret hold-out is evaluated by the organiser,
+so that its scores count from the organiser's reports alone.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from edgelm.rules.base import Rules
+from edgelm.rules.base import HOLDOUT, Rules
 from edgelm.score.entries import Entry, SlotModel, ineligibility
 
 
-def refusal(rules: Rules, task: str, protocol: str) -> str:
-    """Why a score by this protocol does not count under the rules; empty when it does."""
-    suite, _, version = protocol.partition("/")
-    pinned = rules.version(task)
-    if suite == rules.suite and pinned in (None, version):
+def refusal(rules: Rules, task: str, protocol: str, *, organiser: bool = False) -> str:
+    """Why a score by this protocol, from the organiser or else a team, does not count; empty when it does."""
+    suite, pinned = protocol.partition("/")[0], rules.protocol(task)
+    if suite == HOLDOUT and not organiser:
+        return f"scored by {protocol}, which counts from the organiser's own reports alone"
+    if protocol == pinned or (pinned is None and suite in (rules.suite, HOLDOUT)):
         return ""
-    return f"scored by {protocol}, the rules ask for {rules.suite}{f'/{pinned}' if pinned else ''}"
+    return f"scored by {protocol}, the rules ask for {pinned or rules.suite}"
 
 
 def common(rules: Rules, entries: Iterable[Entry]) -> dict[str, str]:

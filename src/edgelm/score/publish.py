@@ -25,6 +25,7 @@ def publish(
     out: Path,
     *,
     reference: Mapping[str, Report] | None = None,
+    holdouts: Iterable[Report] = (),
     page: bool = True,
 ) -> list[Standings]:
     """Write `out/<track>/` for each track, and return the standings.
@@ -34,6 +35,7 @@ def publish(
         submissions: folders or zips.
         out: the folder to make.
         reference: reports of the uncompressed bases by slot, shown beside the teams on the page, never ranked.
+        holdouts: the organiser's own reports of the hold-outs, of all submitted checkpoints.
         page: whether to render the HTML page (needs the extra `page`).
 
     Raises:
@@ -41,7 +43,7 @@ def publish(
         BadOption: `out` exists.
         MissingPackage: the page's packages are not installed.
     """
-    by_track = collect(rules, submissions)
+    by_track = collect(rules, submissions, holdouts)
     if not by_track:
         raise MissingInput("there is nothing to score", mend="name the submissions that `edgelm pack` wrote")
     boards = []

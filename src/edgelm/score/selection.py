@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from edgelm.score.entries import HOLDOUT, THROUGHPUT, Entry
+from edgelm.rules.base import HOLDOUT
+from edgelm.score.entries import THROUGHPUT, Entry
 from edgelm.score.points import Placing, placing, placings
 
 Selection = Literal["pool", "double-pass", "guaranteed"]

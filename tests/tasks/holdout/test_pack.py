@@ -99,6 +99,8 @@ def test_programs_run_unconfined_only_when_told_so_by_name(made):
     task, samples = made(pack, [{"q": "?", "test": "assert f() == 1"}], confinement="none")
     assert task.score(samples[0], "def f():\n    return 1") == FULL_MARK
     assert task.score(samples[0], "def f():\n    return 2") == 0
+    rows = [(samples[0], f"def f():\n    return {n}") for n in (2, 1)]
+    assert task.score_all(rows) == [0, FULL_MARK]
     assert "NONE" in task.conditions()["sandbox"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK, mean_percent
 from edgelm.tasks.base import Benchmark, Sample
+from edgelm.tasks.base import Row as Scored
 from edgelm.tasks.holdout import match, rows, schema
 from edgelm.tasks.holdout.folder import HoldOut
 from edgelm.tasks.holdout.rows import LETTERS, Row
@@ -171,8 +174,14 @@ class CodeTask(PackTask):
         code = match.fenced(answer) if self.pack.take == "fenced" else answer
         return FULL_MARK * ends_well(self._sandbox, before + code + after)
 
+    def score_all(self, rows: Sequence[Scored]) -> list[int | None]:
+        """The mark of each answer; as many programs run at once as there are processors."""
+        self.conditions()  # a sandbox that cannot be had is named before all threads want it
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            return list(pool.map(lambda row: self.score(*row), rows))
+
     def conditions(self) -> dict[str, Any]:
-        """The sandbox that ran the programs."""
+        """The sandbox that runs the programs."""
         return self._sandbox.conditions()
 
 
