@@ -1,0 +1,1 @@
+"""Bridges: other harnesses on our engines, ours on theirs, and what they need to run a checkpoint."""

@@ -1,0 +1,51 @@
+"""The two files by which OpenCompass 0.3.1 runs a checkpoint: its model as a class, and the seven tasks on it.
+
+A checkpoint that stock classes of transformers load needs no class of its own: OpenCompass's own for chat and for base
+models are used, and the generated class adds a check that the files are the submitted ones.
+`benchmarks/opencompass_files.py` runs them in a real OpenCompass.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from edgelm import __version__
+from edgelm.chat import Prompting
+from edgelm.checkpoint import Checkpoint, digest_of
+from edgelm.files import write_bytes
+from edgelm.folders import new_folder
+
+MODEL, CONFIGURATION = "Model_Opencompass.py", "Configuration_Opencompass.py"  # the starting kit's names
+_STOCK: dict[Prompting, str] = {"chat": "HuggingFacewithChatTemplate", "base": "HuggingFaceBaseModel"}
+
+
+def write_opencompass(checkpoint: Checkpoint, out: Path, path: str, prompting: Prompting | None = None) -> None:
+    """Write both files into a new folder.
+
+    Args:
+        checkpoint: what is run.
+        out: the folder; it must not be there yet.
+        path: where OpenCompass will find the checkpoint: a folder, or a name on the Hugging Face hub.
+        prompting: how to ask; as the checkpoint's card or tokenizer says if not given.
+
+    Raises:
+        BadOption: `out` exists.
+    """
+    digests = checkpoint.file_digests()
+    lines = [f"    {json.dumps(name)}: {json.dumps(digest)}," for name, digest in digests.items()]
+    model = {
+        "digest": digest_of(digests), "made_by": f"edgelm {__version__}", "files": "\n".join(lines),
+        "stock": _STOCK[prompting or checkpoint.prompting],
+    }  # fmt: skip
+    configuration = {"abbr": json.dumps(f"{checkpoint.path.resolve().name}_hf"), "path": json.dumps(path)}
+    with new_folder(out) as folder:
+        write_bytes(folder / MODEL, _filled("opencompass_model", model))
+        write_bytes(folder / CONFIGURATION, _filled("opencompass_config", configuration))
+
+
+def _filled(name: str, values: dict[str, str]) -> bytes:
+    text = (files("edgelm.bridges") / f"{name}.py.template").read_text(encoding="utf-8")
+    return Template(text).substitute(values).encode()
