@@ -233,7 +233,7 @@ def test_shards_part_the_rows_and_the_last_one_reports(run, tmp_path, parrot, fi
     told = []
     first = run(shard=Shard(1, 2), say=told.append)
     assert first.tasks == {} and not (tmp_path / "report" / "report.json").exists()
-    assert "gsm8k 4 of 12, chid 4 of 12" in told[0]
+    assert "gsm8k 4 of 12, chid 4 of 12" in told[-1]
     assert run(shard=Shard(2, 2)) == whole
     assert set(parrot.Parrot.asked.values()) == {1} and len(parrot.Parrot.asked) == 2 * ROWS
     assert finished(tmp_path / "report") == finished(tmp_path / "whole")

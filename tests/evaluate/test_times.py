@@ -22,12 +22,13 @@ def test_all_seconds_go_to_loading_or_to_the_task_that_was_answered(now, tmp_pat
     for second, label in ((5, None), (6, "a"), (6, None), (8, "b"), (9, "a")):
         now[0] = float(second)
         spent.add(label, [REPLY, REPLY], 0.25) if label else spent.loaded()
-    spent.write(tmp_path, {"engine": "parrot"}, "one process")
+    assert spent.summary() == "6 answers of 18 tokens in 4.0 s, 1.50 answers a second; loading took 5.0 s"
+    spent.write(tmp_path, {"engine": "parrot"}, "one process", {"cores": 2})
     (line,) = JsonLog(tmp_path / times.RUNS).read()
     assert line["loading_seconds"] == 5 and line["seconds"] == {"a": 2, "b": 2}
     assert line["cpu_seconds"] == {"a": 0.5, "b": 0.25} and line["answers"] == {"a": 4, "b": 2}
     assert line["tokens"] == {"a": 12, "b": 6} and line["prompt_tokens"] == {"a": 40, "b": 20}
-    assert line["engine"] == {"engine": "parrot"} and line["by"] == "one process" and line["machine"]["cores"]
+    assert line["engine"] == {"engine": "parrot"} and line["by"] == "one process" and line["machine"] == {"cores": 2}
     assert line["started"].endswith("+00:00")
 
 
@@ -36,6 +37,7 @@ def test_runs_follow_each_other_past_a_torn_line_and_one_without_answers_says_no
     for _ in range(2):
         spent = times.Times()
         spent.add("a", [REPLY], 0.0)
-        spent.write(tmp_path, {}, "one process")
-    times.Times().write(tmp_path, {}, "one process")
+        spent.write(tmp_path, {}, "one process", {})
+    assert times.Times().summary() == ""
+    times.Times().write(tmp_path, {}, "one process", {})
     assert len(JsonLog(tmp_path / times.RUNS).read()) == 2

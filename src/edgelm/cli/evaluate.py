@@ -20,6 +20,7 @@ from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
 from edgelm.tasks.base import Task
 
+TASKS = ("gsm8k", "commonsenseqa", "chid")  # asked if none are named
 Asked = list[tuple[Task, DataFolder]]
 
 
@@ -27,8 +28,14 @@ def evaluate(
     out: Out,
     model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; not needed to --rescore.")] = None,
     task: Annotated[
-        list[str], typer.Option("--task", "-t", help="Task spec, as often as wanted: see `edgelm ls tasks`.")
-    ] = ["gsm8k", "commonsenseqa", "chid"],  # noqa: B006 (typer copies it)
+        list[str] | None,
+        typer.Option(
+            "--task", "-t", help="Task spec, as often as wanted: see `edgelm ls tasks`.", show_default=", ".join(TASKS)
+        ),
+    ] = None,
+    holdout: Annotated[
+        Path | None, typer.Option(help="Folder of hold-out tasks; asked alone if no --task is given.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="Engine spec, such as hf:batch=16.")] = "hf",
     data: Data = None,
     offline: OfflineFlag = False,
@@ -52,18 +59,27 @@ def evaluate(
     A killed run goes on where it stopped when the same command is given again.
     """
     folder = DataFolder(data, offline=offline)
-    tasks: Asked = [(parse("tasks", spec), folder) for spec in task]
+    public: Asked = [(parse("tasks", spec), folder) for spec in task or (() if holdout else TASKS)]
+    tasks = public + _holdout_tasks(holdout)
     if rescore:
         _refuse_beside_rescore(limit, sample, workers, shard)
-        report = _rescore(out, tasks, model)
+        report = _rescore(out, tasks, model, named=bool(task or holdout))
     else:
         report = _ask(
             _checkpoint(model), tasks, engine, out, Selection(limit, sample, seed), prompting, workers, shard
         )  # fmt: skip
+    if report.tasks:
+        _write_views(out, public, model)
     if json:
         emit_json(report.model_dump(mode="json"))
-    else:
+    elif report.tasks:
         show_scores(report)
+
+
+def _holdout_tasks(folder: Path | None) -> Asked:
+    from edgelm.tasks.holdout.load import holdout_tasks
+
+    return holdout_tasks(folder) if folder else []
 
 
 def _checkpoint(model: Path | None) -> Checkpoint:
@@ -78,9 +94,15 @@ def _refuse_beside_rescore(*options: object) -> None:
                         mend="leave --limit, --sample, --workers and --shard away")  # fmt: skip
 
 
-def _rescore(out: Path, tasks: Asked, model: Path | None) -> Report:
+def _rescore(out: Path, tasks: Asked, model: Path | None, *, named: bool) -> Report:
+    """Score anew; of tasks that nobody named those that the report has."""
     from edgelm.evaluate.rescore import rescore
 
+    if not named:
+        here = Report.load(out).tasks
+        tasks = [(task, data) for task, data in tasks if task.label in here]
+        if left := sorted(here.keys() - {task.label for task, _ in tasks}):
+            note(f"left as they are: {', '.join(left)}; name them with --task to score them anew")
     return rescore(out, tasks, Checkpoint(model) if model else None)
 
 
@@ -109,6 +131,17 @@ def _ask(
             if asked.label in report.tasks:
                 warn_of_context(out, asked.label, context)
     return report
+
+
+def _write_views(out: Path, public: Asked, model: Path | None) -> None:
+    """The tables and the page. Questions of hold-outs stay out of them."""
+    from edgelm.evaluate.views import write_views
+
+    here = Report.load(out).tasks
+    samples = {task.label: task.samples(data) for task, data in public if task.label in here}
+    context = Checkpoint(model).config.get("max_position_embeddings") if model else None
+    for line in write_views(out, samples, context if isinstance(context, int) else None):
+        note(line)
 
 
 class Rate(ProgressColumn):

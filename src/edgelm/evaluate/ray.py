@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
@@ -67,7 +68,8 @@ class RayPool:
         except StopIteration:
             del self._streams[stream]
             return Signal(number, "idle")
-        except self._ray.exceptions.RayError:
+        except self._ray.exceptions.RayError as error:
+            print(f"worker {number}: {error}", file=sys.stderr)  # as a process of this host would say itself
             self.end(number)
             return Signal(number, "lost")
         if isinstance(said, Refusal):

@@ -7,6 +7,7 @@ prompt asks again only what changed. Marks are made from the kept answers each t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from edgelm import __version__
 from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
+from edgelm.devices.host import machine
 from edgelm.engines.base import Engine
 from edgelm.errors import BadOption, EdgelmError
 from edgelm.evaluate.answers import Answers
@@ -73,12 +75,14 @@ def evaluate(
     prompting = prompting or checkpoint.prompting
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
     asked = [questions(task, data, selection or Selection(), settings) for task, data in tasks]
+    _require_ready(asked, shard)
     with Kept(out, shard) as kept:
         earlier = _earlier(out, checkpoint)
         asked = [_no_less(each, kept.rows, earlier, settings, say) for each in asked]
         source = Answers(checkpoint, engine, prompting, shard, workers)
-        _keep(source, asked, kept, out, progress)
-        kept.read()
+        _keep(source, asked, kept, out, progress, say)
+        if shard:
+            kept.read()  # what the other shards have answered meanwhile
         if wanting := _wanting(asked, kept.rows):
             if not shard:
                 raise EdgelmError(f"the engine left questions without an answer: {wanting}")
@@ -100,6 +104,16 @@ def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
             why="weights, tokenizer or configuration differ", mend="choose another -o, or remove it first",
         )  # fmt: skip
     return report
+
+
+def _require_ready(asked: Sequence[Questions], shard: Shard | None) -> None:
+    """Refuse, before anything is asked, what could not be reported: two tasks of one name, or no sandbox to mark in."""
+    for label, number in Counter(each.task.label for each in asked).items():
+        if number > 1:
+            raise BadOption(f"{number} tasks are called '{label}'", mend="ask them in runs of their own")
+    if not shard:  # another machine may mark
+        for each in asked:
+            each.task.conditions()
 
 
 def _no_less(
@@ -125,7 +139,7 @@ def _no_less(
     return asked
 
 
-def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, progress: Progress) -> None:
+def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, progress: Progress, say: Say) -> None:
     """Ask what is missing, and keep every answer as it comes. No model for nothing."""
     missing = [source.share(each) for each in _missing(asked, kept.rows)]
     label_of = {request.key: each.task.label for each in missing for request in each.requests}
@@ -143,7 +157,9 @@ def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, pr
             done[label] += len(replies)
             progress(label, done[label], wanted[label])
     finally:
-        times.write(out, source.engine.identity, source.by)
+        times.write(out, source.engine.identity, source.by, machine())
+        if summary := times.summary():
+            say(summary)
 
 
 def _missing(asked: Sequence[Questions], kept: Mapping[str, object]) -> list[Questions]:

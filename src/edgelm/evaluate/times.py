@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgelm.devices.host import machine
 from edgelm.engines.base import Reply
 from edgelm.files import JsonLog
 
@@ -51,15 +50,26 @@ class Times:
         spent.tokens += sum(reply.tokens for reply in replies)
         spent.prompt_tokens += sum(reply.prompt_tokens for reply in replies)
 
-    def write(self, out: Path, engine: Mapping[str, Any], by: str) -> None:
-        """Append the run's line, if there were answers: each of its figures by task. `by` says who gave them."""
+    def summary(self) -> str:
+        """The run in a line for a person; nothing if there were no answers."""
+        spent = self._tasks.values()
+        answers, tokens = sum(each.answers for each in spent), sum(each.tokens for each in spent)
+        seconds = sum(each.seconds for each in spent)
+        if not answers:
+            return ""
+        rate = f", {answers / seconds:.2f} answers a second" if seconds else ""
+        return (f"{answers:,} answers of {tokens:,} tokens in {seconds:.1f} s{rate}; "
+                f"loading took {self._loading or 0.0:.1f} s")  # fmt: skip
+
+    def write(self, out: Path, engine: Mapping[str, Any], by: str, machine: Mapping[str, Any]) -> None:
+        """Append the run's line, if there were answers: each figure by task, and who gave them, and where."""
         if not self._tasks:
             return
         figures = {each.name: {label: round(getattr(spent, each.name), 3) for label, spent in self._tasks.items()}
                    for each in fields(_Spent)}  # fmt: skip
         line = {
             "started": self._started.isoformat(timespec="seconds"), "loading_seconds": round(self._loading or 0.0, 3),
-            **figures, "engine": dict(engine), "by": by, "machine": machine(),
+            **figures, "engine": dict(engine), "by": by, "machine": dict(machine),
         }  # fmt: skip
         with JsonLog(out / RUNS) as log:
             log.read()  # mends what a kill may have torn
