@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 from edgelm.data.folder import DataFolder
@@ -80,7 +81,7 @@ class CEval(Exam):
             with zipfile.ZipFile(io.BytesIO(data.read(self.archive))) as archive:
                 return {subject: (self._rows(archive, subject, "dev"), self._rows(archive, subject, "val"))
                         for subject in self.hints}  # fmt: skip
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise BadFile(f"{self.archive} is no sound zip archive", why=str(error), mend="get it again") from None
 
     def _rows(self, archive: zipfile.ZipFile, subject: str, split: str) -> list[Columns]:
