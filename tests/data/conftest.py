@@ -15,6 +15,7 @@ class Upstream(ThreadingHTTPServer):
         ranges: whether a Range is honoured.
         breaks: bytes after which a connection is cut, one entry for each request to come; None for none.
         status: an error that is sent instead.
+        extra: further headers with their values.
         slow: seconds between pieces of 1,000 bytes.
         asked: the Range of each GET so far, or None.
     """
@@ -23,6 +24,7 @@ class Upstream(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.extra = ()
         self.content, self.ranges, self.breaks, self.status, self.slow, self.asked = b"", True, [], None, 0, []
 
     @property
@@ -45,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self, status, length, extra=()):
         self.send_response(status)
         self.send_header("Content-Length", str(length))
-        for name, value in extra:
+        for name, value in (*extra, *self.server.extra):
             self.send_header(name, value)
         self.end_headers()
 

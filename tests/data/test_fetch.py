@@ -1,5 +1,6 @@
 """Fetching: the pinned file or nothing at all, and what broke off goes on."""
 
+import gzip
 import os
 import signal
 import subprocess
@@ -60,6 +61,12 @@ def test_a_server_without_ranges_sends_all_again(source, target, web):
     web.breaks, web.ranges = [10_000, 0], False
     with pytest.raises(Offline):
         fetch(source, target)
+    fetch(source, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_server_that_packs_unasked_is_understood(source, target, web):
+    web.content, web.extra = gzip.compress(CONTENT), [("Content-Encoding", "gzip")]
     fetch(source, target)
     assert target.read_bytes() == CONTENT
 

@@ -13,7 +13,7 @@ def test_each_caution_names_its_tasks(make_answers, make_score, make_report):
     capped = make_answers([1] * 4, finish="length")
     long = make_answers([1], prompt_tokens=200)
     report = make_report({
-        "gsm8k": make_score(capped, of=1319), "humaneval": make_score(long, conditions={"sandbox": "none"}),
+        "gsm8k": make_score(capped, of=1319), "humaneval": make_score(long, conditions={"sandbox": "NONE"}),
         "chid": make_score(long, protocol="miniature-1/chid-0a1b2c3d"),
     })  # fmt: skip
     assert cautions(report, efforts({"gsm8k": capped, "humaneval": long}, {}, context=200)) == [

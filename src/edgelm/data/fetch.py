@@ -106,11 +106,12 @@ def _receive(source: Source, part: Partial, progress: Progress) -> None:
         response.raise_for_status()
         if not _goes_on(response, part.size):
             part.clear()
-        said = response.headers.get("Content-Length", "")
+        packed = "Content-Encoding" in response.headers  # some servers pack what was asked for plain
+        said = "" if packed else response.headers.get("Content-Length", "")
         total = part.size + int(said) if said.isdecimal() else None
         _require_space(source, part, total)
         progress(part.size, total)
-        for chunk in response.iter_raw():
+        for chunk in response.iter_bytes() if packed else response.iter_raw():
             part.write(chunk)
             progress(part.size, total)
 

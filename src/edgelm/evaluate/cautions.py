@@ -35,7 +35,8 @@ def _unofficial(report: Report) -> list[str]:
 
 
 def _unconfined(report: Report) -> list[str]:
-    return [_title(task) for task, score in report.tasks.items() if score.conditions.get("sandbox") == "none"]
+    sandboxes = {task: str(score.conditions.get("sandbox")) for task, score in report.tasks.items()}
+    return [_title(task) for task, sandbox in sandboxes.items() if sandbox.startswith("NONE")]
 
 
 def _beyond(efforts: Sequence[Effort]) -> list[str]:
