@@ -97,14 +97,15 @@ def test_a_program_must_run_to_its_end_with_the_tests_behind_it(made, monkeypatc
 
 def test_programs_run_in_the_real_sandbox(made, tmp_path):
     (tmp_path / "seen").write_text("x")
-    pack = {"kind": "code", "prompt": "{q}", "seconds": 5.0}
+    pack = {"kind": "code", "prompt": "{q}", "seconds": 2.0}
     task, samples = made(pack, [{"q": "?", "test": "assert f() == 1"}])
     try:
         assert "bubblewrap" in task.conditions()["sandbox"]
     except Unsupported as error:
         pytest.skip(str(error))
     answers = ["def f():\n    return 1", "def f():\n    return 2", "f = lambda: 1\nimport os\nos._exit(0)",
-               f"f = lambda: len(open({str(tmp_path / 'seen')!r}).read())", "def f():\n    while True: pass"]  # fmt: skip
+               f"f = lambda: len(open({str(tmp_path / 'seen')!r}).read())",
+               "def f():\n    while True: pass"]  # fmt: skip
     assert task.score_all([(samples[0], answer) for answer in answers]) == [FULL_MARK, 0, 0, 0, 0]
 
 
