@@ -1,0 +1,3 @@
+# Computes past the limit.
+while True:
+    pass

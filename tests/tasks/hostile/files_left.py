@@ -1,0 +1,3 @@
+# Harmless: leaves a file behind.
+with open(HOST["left_file"], "w") as file:
+    file.write("still here")

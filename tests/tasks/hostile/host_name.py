@@ -1,0 +1,4 @@
+# Renames the machine.
+import socket
+
+socket.sethostname("mine")

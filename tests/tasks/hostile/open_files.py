@@ -1,0 +1,2 @@
+# Opens a thousand files.
+kept = [open("/dev/null") for _ in range(1000)]

@@ -1,0 +1,4 @@
+# Sleeps past the limit.
+import time
+
+time.sleep(60)
