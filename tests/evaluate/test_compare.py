@@ -54,7 +54,7 @@ def test_subsets_weigh_as_in_the_score(tmp_path, make_answers, make_score, write
         score = make_score(answers, score=50 * marks)
         write_report(tmp_path / name, {"gsm8k": (score, answers)})
     [found] = compare(tmp_path / "a", tmp_path / "b")
-    assert found.difference == pytest.approx(10)  # A's score of 0 is every weighting's: rows, the first, is taken
+    assert found.difference == pytest.approx(50)  # A's score of 0 would fit every weighting, B's of 50 only one
 
 
 def test_only_rows_of_both_are_paired(two):

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from edgelm.evaluate.intervals import interval, weighting
+from edgelm.evaluate.intervals import interval, weightings
 from edgelm.evaluate.opencompass_names import LONGBENCH_CATEGORIES
 
 
@@ -36,17 +36,18 @@ def test_a_score_that_the_marks_do_not_give_has_no_interval(make_answers, make_s
 
 
 def test_the_weighting_is_the_one_that_gives_the_score():
-    marks = {"lcc": [1_000_000, 0], "trec": [0, 0, 0], "samsum": [1_000_000]}
+    marks = {"lcc": [1_000_000, 1_000_000], "trec": [0, 0, 0], "samsum": [1_000_000]}
     sizes = {name: len(own) for name, own in marks.items()}
-    rows, subsets, categories = (weighting(Fraction(score), marks) for score in ("100/3", "50", "50"))
+    [rows], [subsets], [categories] = (weightings(Fraction(score), marks) for score in ("50", "200/3", "75"))
     assert rows(sizes) == {"lcc": Fraction(1, 3), "trec": Fraction(1, 2), "samsum": Fraction(1, 6)}
-    assert subsets is categories and set(subsets(sizes).values()) == {Fraction(1, 3)}
+    assert set(subsets(sizes).values()) == {Fraction(1, 3)} and categories(sizes)["lcc"] == Fraction(1, 2)
+    assert weightings(Fraction(49), marks) == []
 
 
 def test_longbench_weighs_its_categories_alike():
     names = [name for category in LONGBENCH_CATEGORIES.values() for name in category]
     marks = {name: [1_000_000 if name == "lcc" else 0] for name in names}
-    rule = weighting(Fraction(100, 12), marks)
+    [rule] = weightings(Fraction(100, 12), marks)
     assert rule(dict.fromkeys(names, 1))["lcc"] == Fraction(1, 12)
     assert sum(rule(dict.fromkeys(names, 1)).values()) == 1
 

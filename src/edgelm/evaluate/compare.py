@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelm.errors import MissingInput, UnknownName, Unsupported
-from edgelm.evaluate.intervals import Interval, Weights, Z, by_subset, equal_rows, spread, weighting, worst_rows
+from edgelm.evaluate.intervals import Interval, Weights, Z, by_subset, equal_rows, spread, weightings, worst_rows
 from edgelm.report import FULL_MARK, Answer, Report, TaskScore, read_answers
 
 Pair = tuple[Answer, Answer]  # the answers of A and of B to one question
@@ -79,7 +79,8 @@ def _difference(task: str, a: TaskScore, b: TaskScore, left: list[Answer], right
     gains: dict[str | None, list[float]] = defaultdict(list)
     for pair in marked:
         gains[pair[0].subset].append(_gain(pair))
-    rule = weighting(a.score, by_subset(left)) or equal_rows
+    of_both = [rule for rule in weightings(a.score, by_subset(left)) if rule in weightings(b.score, by_subset(right))]
+    rule = of_both[0] if of_both else equal_rows
     weights = rule({subset: len(own) for subset, own in gains.items()})
     lost = sorted((pair for pair in marked if _gain(pair) < 0), key=_gain)
     gained = sorted((pair for pair in marked if _gain(pair) > 0), key=_gain, reverse=True)

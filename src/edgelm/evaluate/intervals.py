@@ -37,11 +37,10 @@ class Interval(NamedTuple):
 def interval(score: TaskScore, answers: Iterable[Answer]) -> Interval | None:
     """The 95 % interval of a task's score; None if its marks do not give the score by any weighting known here."""
     marks = by_subset(answers)
-    rule = weighting(score.score, marks)
-    if rule is None:
-        return None
-    p = float(score.score) / 100
-    return _wilson(p, _equal_rows(p, marks, rule(_sizes(marks))))
+    for rule in weightings(score.score, marks):
+        p = float(score.score) / 100
+        return _wilson(p, _equal_rows(p, marks, rule(_sizes(marks))))
+    return None
 
 
 def by_subset(answers: Iterable[Answer]) -> dict[str | None, list[int]]:
@@ -53,14 +52,12 @@ def by_subset(answers: Iterable[Answer]) -> dict[str | None, list[int]]:
     return dict(marks)
 
 
-def weighting(score: Fraction, marks: Marks) -> Rule | None:
-    """How the subsets are weighed: the rule under which the marks give exactly this score."""
+def weightings(score: Fraction, marks: Marks) -> list[Rule]:
+    """How the subsets may be weighed: the rules under which the marks give exactly this score."""
     means = {subset: Fraction(sum(own) * 100, len(own) * FULL_MARK) for subset, own in marks.items()}
-    for rule in (equal_rows, _equal_subsets, _equal_categories):
-        weights = rule(_sizes(marks))
-        if weights and sum(weights[subset] * mean for subset, mean in means.items()) == score:
-            return rule
-    return None
+    rules = (equal_rows, _equal_subsets, _equal_categories)
+    weights = [(rule, rule(_sizes(marks))) for rule in rules] if marks else []
+    return [rule for rule, own in weights if own and sum(own[name] * mean for name, mean in means.items()) == score]
 
 
 def _sizes(marks: Marks) -> dict[str | None, int]:
