@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +95,39 @@ def test_a_stopped_worker_is_found_by_its_silence_and_ended(run, parrot, monkeyp
     run(parrot.Parrot(), "one")
     assert stopped and finished(tmp_path / "one") == finished(tmp_path / "two")
     assert multiprocessing.active_children() == []
+
+
+def test_workers_end_with_a_killed_coordinator_and_the_next_run_goes_on(run, parrot, tmp_path, finished):
+    told, mine = multiprocessing.Pipe()
+
+    def until_killed():
+        def tell(*_):
+            mine.send([child.pid for child in multiprocessing.active_children()])
+
+        run(parrot.Parrot(seconds=0.02), "two", workers=TWO, progress=tell)
+
+    coordinator = multiprocessing.get_context("fork").Process(target=until_killed)
+    coordinator.start()
+    assert told.poll(20)
+    workers = told.recv()
+    coordinator.kill()
+    coordinator.join()
+    deadline = time.monotonic() + 10
+    while any(_lives(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(workers) == 2 and not any(_lives(pid) for pid in workers)
+    assert not (tmp_path / "two" / "report.json").exists()
+    run(parrot.Parrot(), "two")
+    run(parrot.Parrot(), "one")
+    assert finished(tmp_path / "one") == finished(tmp_path / "two")
+
+
+def _lives(pid):
+    """Whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

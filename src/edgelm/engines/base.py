@@ -57,7 +57,11 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """A plug-in of `engines/`: a frozen dataclass of settings."""
+    """A plug-in of `engines/`: a frozen dataclass of settings.
+
+    One whose answers depend on the rows that share a batch, or that answers many rows at a time faster than few, has an
+    attribute `together`: so many consecutive rows (by `index`) are never parted between workers or shards.
+    """
 
     @property
     def identity(self) -> dict[str, Any]:

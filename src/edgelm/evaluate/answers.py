@@ -73,7 +73,7 @@ class Answers:
         number = min(workers.number, len(waiting))
         leases = Leases(waiting, number, patience=PATIENCE)
         job = Job.of(self.checkpoint, self.prompting, self.engine)
-        pool: Pool = RayPool(job) if workers.transport == "ray" else Spawned(job, number)
+        pool: Pool = RayPool(job, number) if workers.transport == "ray" else Spawned(job, number)
         with contextlib.closing(pool):
             yield from distribute(pool, leases, number)
         if leases.set_aside:

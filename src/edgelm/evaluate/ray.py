@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -20,11 +21,15 @@ class RayPool:
 
     Ray itself watches over actors and nodes. `RAY_ADDRESS` names the cluster; without it one is started on this host.
 
+    Args:
+        job: what each of them loads.
+        workers: how many share the cluster.
+
     Raises:
         MissingPackage: Ray is not installed.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, workers: int) -> None:
         try:
             import ray
         except ImportError:
@@ -33,7 +38,7 @@ class RayPool:
         self._started = not ray.is_initialized()
         if self._started:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        self._job = ray.put(job)
+        self._job, self._workers = ray.put(job), workers
         self._numbers = count()
         self._actors: dict[int, Any] = {}
         self._streams: dict[Any, int] = {}  # what each actor is doing: a stream of answers, by worker
@@ -42,10 +47,17 @@ class RayPool:
         """See `Pool`."""
         number = next(self._numbers)
         gpus = 1 if self._ray.cluster_resources().get("GPU") else 0
-        actor = self._ray.remote(num_gpus=gpus, max_restarts=0)(_Actor).remote(self._job)
-        self._actors[number] = actor
+        threads = os.environ.get("OMP_NUM_THREADS") or str(self._threads())
+        environment = {"env_vars": {"OMP_NUM_THREADS": threads}}  # Ray would give each actor one thread
+        made = self._ray.remote(num_gpus=gpus, max_restarts=0, runtime_env=environment)(_Actor)
+        self._actors[number] = actor = made.remote(self._job)
         self._streams[actor.load.options(num_returns="streaming").remote()] = number
         return number
+
+    def _threads(self) -> int:
+        """An equal part of the cluster's cores, as far as one node has them."""
+        cores = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
+        return max(1, min(max(cores), sum(cores) // self._workers))
 
     def ask(self, worker: int, chunk: Sequence[Request]) -> None:
         """See `Pool`."""
