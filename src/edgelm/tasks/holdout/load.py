@@ -10,7 +10,7 @@ from edgelm.errors import BadFile, MissingInput
 from edgelm.plugins import available
 from edgelm.tasks.base import Task
 from edgelm.tasks.holdout.folder import HoldOut
-from edgelm.tasks.holdout.pack import TASKS, CodeTask, Confinement
+from edgelm.tasks.holdout.kinds import TASKS, CodeTask, Confinement
 from edgelm.tasks.holdout.read import read_pack
 from edgelm.tasks.holdout.schema import Code
 from edgelm.tasks.holdout.task_file import load_task
