@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from edgelm.files import make_parent, sha256_file
 
@@ -15,7 +15,7 @@ from edgelm.files import make_parent, sha256_file
 class Partial:
     """The bytes that have come so far, in `.NAME.part` beside the target."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: FileIO) -> None:
         self.path, self._file = path, file
 
     @property
@@ -58,17 +58,18 @@ def partial(target: Path) -> Iterator[Partial]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
+def _locked(path: Path) -> Iterator[FileIO]:
     """The file of that name, opened to be added to. The lock is let go by the system however the process ends."""
     while True:
         with path.open("ab", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a network file system without locks: nobody can be waited for
+                fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, path):  # else another process has given it its final name meanwhile
-                yield file  # type: ignore[misc]
+                yield file
                 return
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     """Whether that name still belongs to the open file."""
     try:
         return path.stat().st_ino == os.fstat(file.fileno()).st_ino

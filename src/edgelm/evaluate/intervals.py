@@ -37,10 +37,11 @@ class Interval(NamedTuple):
 def interval(score: TaskScore, answers: Iterable[Answer]) -> Interval | None:
     """The 95 % interval of a task's score; None if its marks do not give the score by any weighting known here."""
     marks = by_subset(answers)
-    for rule in weightings(score.score, marks):
-        p = float(score.score) / 100
-        return _wilson(p, _equal_rows(p, marks, rule(_sizes(marks))))
-    return None
+    rules = weightings(score.score, marks)
+    if not rules:
+        return None
+    p = float(score.score) / 100
+    return _wilson(p, _equal_rows(p, marks, rules[0](_sizes(marks))))
 
 
 def by_subset(answers: Iterable[Answer]) -> dict[str | None, list[int]]:
