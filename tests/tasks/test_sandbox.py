@@ -152,6 +152,7 @@ def test_the_same_attack_succeeds_without_a_sandbox(host, name):
     ("assert __name__ == 'builtins'\ntry:\n    __file__\nexcept NameError: pass\nelse: assert False", True),
     ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()", True),
     ("import time\ntime.sleep(0.3)", True), ("open('own', 'w').write('x'); assert open('own').read() == 'x'", True),
+    ("import multiprocessing; multiprocessing.Pool", True), ("import tempfile; tempfile.mkdtemp()", True),
     ("try:\n    import sys; sys.exit(0)\nexcept SystemExit: pass", True), ("é = '守株待兔'; assert len(é) == 4", True),
 ])  # fmt: skip
 @pytest.mark.parametrize("confined", [True, False])
