@@ -206,6 +206,11 @@ class _Colours(Benchmark):
         return len(answer)
 
 
+def test_a_few_rows_after_all_where_two_rows_ask_the_same(run, parrot):
+    whole = run(tasks=[_Colours()])
+    assert run(tasks=[_Colours()], selection=Selection(limit=1)) == whole
+
+
 def test_the_same_question_is_asked_once_and_counts_for_each_row(run, tmp_path, parrot):
     told = []
     report = run(tasks=[_Colours()], progress=lambda *now: told.append(now))

@@ -70,6 +70,16 @@ def test_what_a_worker_refuses_is_the_users_error(run, parrot):
     assert multiprocessing.active_children() == []
 
 
+def test_an_interrupt_ends_the_workers_at_once_and_answers_stay(run, parrot, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(parrot.Parrot(seconds=0.02), workers=TWO, progress=interrupt)
+    assert multiprocessing.active_children() == [], f"while {caught} is still held"
+    assert len(JsonLog(tmp_path / "report" / "log" / "answers.jsonl").read()) == 4
+
+
 def test_each_worker_has_a_gpu_of_its_own_in_turn_and_its_part_of_the_cores(tiny, parrot, monkeypatch):
     job = Job.of(Checkpoint(tiny), "base", parrot.Parrot())
     monkeypatch.setattr(spawned, "visible_gpus", lambda: ["4", "7"])

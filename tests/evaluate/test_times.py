@@ -32,12 +32,11 @@ def test_all_seconds_go_to_loading_or_to_the_task_that_was_answered(now, tmp_pat
     assert line["started"].endswith("+00:00")
 
 
-def test_runs_follow_each_other_past_a_torn_line_and_one_without_answers_says_nothing(tmp_path):
+def test_runs_follow_each_other_past_a_torn_line(tmp_path):
     (tmp_path / times.RUNS).write_bytes(b"0000")
     for _ in range(2):
         spent = times.Times()
         spent.add("a", [REPLY], 0.0)
         spent.write(tmp_path, {}, "one process", {})
     assert times.Times().summary() == ""
-    times.Times().write(tmp_path, {}, "one process", {})
     assert len(JsonLog(tmp_path / times.RUNS).read()) == 2

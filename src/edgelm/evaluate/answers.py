@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgelm.chat import Prompting
@@ -23,11 +23,7 @@ PATIENCE = 600.0  # seconds without a sign after which a worker is taken for los
 
 @dataclass(frozen=True)
 class Answers:
-    """Who answers. Without workers it is this process; with a shard only its part of the questions is answered.
-
-    An engine whose answers depend on which rows share a batch has an attribute `together`, the number of consecutive
-    places (`index`) that belong to one: they are never parted between workers or shards.
-    """
+    """Who answers: this process if there are no workers. With a shard it is asked its share alone."""
 
     checkpoint: Checkpoint
     engine: Engine
@@ -41,18 +37,19 @@ class Answers:
         who = f"{self.workers.number} workers, {self.workers.transport}" if self.workers else "one process"
         return f"shard {self.shard.number} of {self.shard.of}, {who}" if self.shard else who
 
-    def to(self, missing: Sequence[Questions]) -> Iterator[Answered]:
+    def to(self, missing: Sequence[Questions]) -> Generator[Answered, None, None]:
         """The answers in groups as they come, each of one task; an empty group says that the checkpoint is loaded.
 
         Raises:
             Unsupported: workers died over some questions, which are named. All others are answered then.
         """
         if not any(each.rows for each in missing):
-            return iter(())
-        return self._by_workers(missing, self.workers) if self.workers else self._here(missing)
+            return
+        yield from self._by_workers(missing, self.workers) if self.workers else self._here(missing)
 
     @property
     def _together(self) -> int:
+        """Rows that are never parted; see `engines.base.Engine`."""
         return getattr(self.engine, "together", TOGETHER)
 
     def share(self, asked: Questions) -> Questions:

@@ -63,6 +63,10 @@ class Kept:
         self._log.append(rows)
         self.rows.update((row["key"], row) for row in rows)
 
+    def sync(self) -> None:
+        """Hand to the disk what has been kept so far."""
+        self._log.sync()
+
 
 @contextlib.contextmanager
 def alone(out: Path, shard: Shard | None = None) -> Iterator[None]:

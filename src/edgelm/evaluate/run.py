@@ -7,6 +7,7 @@ prompt asks again only what changed. Marks are made from the kept answers each t
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -127,7 +128,7 @@ def _no_less(
     label = asked.task.label
     if len(asked.rows) == asked.total:
         return asked
-    if len(kept) >= asked.total:
+    if all(request.key in kept for request in asked.requests):
         whole = questions(asked.task, asked.data, Selection(), settings)
         if all(request.key in kept for request in whole.requests):
             say(f"{label}: all {asked.total} answers are kept, so the score is that of all rows")
@@ -147,18 +148,21 @@ def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, pr
     wanted = {each.task.label: done[each.task.label] + len(each.rows) for each in missing}
     times = Times()
     try:
-        for replies, cpu_seconds in source.to(missing):
-            if not replies:
-                times.loaded()
-                continue
-            kept.add(replies)
-            label = label_of[replies[0].key]
-            times.add(label, replies, cpu_seconds)
-            done[label] += len(replies)
-            progress(label, done[label], wanted[label])
+        with contextlib.closing(source.to(missing)) as groups:
+            for replies, cpu_seconds in groups:
+                if not replies:
+                    times.loaded()
+                    continue
+                kept.add(replies)
+                label = label_of[replies[0].key]
+                times.add(label, replies, cpu_seconds)
+                done[label] += len(replies)
+                progress(label, done[label], wanted[label])
+                if done[label] == wanted[label]:
+                    kept.sync()
     finally:
-        times.write(out, source.engine.identity, source.by, machine())
         if summary := times.summary():
+            times.write(out, source.engine.identity, source.by, machine())
             say(summary)
 
 

@@ -62,9 +62,7 @@ class Times:
                 f"loading took {self._loading or 0.0:.1f} s")  # fmt: skip
 
     def write(self, out: Path, engine: Mapping[str, Any], by: str, machine: Mapping[str, Any]) -> None:
-        """Append the run's line, if there were answers: each figure by task, and who gave them, and where."""
-        if not self._tasks:
-            return
+        """Append the run's line: each figure by task, and who gave the answers, and where."""
         figures = {each.name: {label: round(getattr(spent, each.name), 3) for label, spent in self._tasks.items()}
                    for each in fields(_Spent)}  # fmt: skip
         line = {
