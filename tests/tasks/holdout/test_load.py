@@ -46,7 +46,9 @@ def test_packs_and_task_files_are_tasks_and_all_else_is_data(holdout, choice, et
     assert not (folder / "__pycache__").exists()
 
 
-@pytest.mark.parametrize("name", ["Ethics.json", "gsm8k.json", "mmlu.toml", "é.json", "a b.json", f"{'x' * 65}.json"])
+@pytest.mark.parametrize(
+    "name", ["Ethics.json", "gsm8k.json", "mmlu_likelihood.toml", "é.json", "a b.json", f"{'x' * 65}.json"]
+)
 def test_names_that_are_taken_or_unfit_are_refused(holdout, choice, ethics, name):
     with pytest.raises(BadFile, match="name"):
         holdout_tasks(holdout({name: choice, "Ethics.jsonl": ethics}))

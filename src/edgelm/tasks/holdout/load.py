@@ -59,7 +59,7 @@ def _label(data: HoldOut, file: str, taken: dict[str, Task]) -> str:
                       mend="rename the file")  # fmt: skip
     if label in taken:
         raise BadFile(f"{where}: there is another task called '{label}' in the hold-out", mend="rename one of them")
-    if label in available("tasks"):
-        raise BadFile(f"{where}: '{label}' is the name of a public task", why="a report has one score of each name",
-                      mend="rename the file")  # fmt: skip
+    if public := next((name for name in available("tasks") if f"{label}-".startswith(f"{name}-")), None):
+        raise BadFile(f"{where}: '{label}' is a name of the public task {public}",
+                      why="a report has one score of each name", mend="rename the file")  # fmt: skip
     return label
