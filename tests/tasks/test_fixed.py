@@ -8,7 +8,7 @@ from edgelm.errors import BadOption
 from edgelm.plugins import parse, spec_of
 from edgelm.report import FULL_MARK
 
-SPECS = ["gsm8k", "commonsenseqa", "chid", "chid:split=dev", "bbh", "bbh:subsets=word_sorting"]
+SPECS = ["gsm8k", "commonsenseqa", "chid", "chid:split=dev", "bbh", "bbh:subsets=word_sorting", "truthfulqa"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", REFUSED)
 def test_the_fair_one_takes_what_is_right_but_put_in_other_words(miniature, spec):
     official, fixed = _both(spec)
     samples = fixed.samples(miniature)
@@ -50,6 +50,16 @@ def test_the_fair_one_takes_what_is_right_but_put_in_other_words(miniature, spec
     assert [official.score(*row) for row in zip(samples, right, strict=True)] == [0] * len(samples)
     for answer in ("", "The answer is unknown", REFUSED[spec].format("nothing")):
         assert [fixed.score(sample, answer) for sample in samples] == [0] * len(samples)
+
+
+def test_the_miniature_rows_are_marked_as_those_of_upstream(miniature):
+    bbh, truth = parse("tasks", "bbh"), parse("tasks", "truthfulqa")
+    rows = bbh.samples(miniature)
+    assert [sample.subset for sample in rows] == ["word_sorting"] * 3 + ["boolean_expressions"] * 3
+    assert bbh.score_all([(row, f"So the answer is {row.reference}.") for row in rows]) == [FULL_MARK] * 6
+    for row in truth.samples(miniature):
+        (true, *_), (false, *_) = row.reference["correct_answers"], row.reference["incorrect_answers"]
+        assert truth.score_all([(row, f"{true}."), (row, false), (row, "")]) == [FULL_MARK, 0, None]
 
 
 def test_there_is_no_third_scorer():

@@ -10,11 +10,11 @@ IDIOMS = {"A": "画蛇添足", "B": "守株待兔", "C": "亡羊补牢"}
 
 @pytest.mark.parametrize(("answer", "letter"), [
     ("So the answer is B.", "B"), ("So the answer is (B).", "B"), ("So the answer is b", "B"),
-    ("THE ANSWER IS: b)", "B"), ("the answer is **B**, a river", "B"), ("**Answer:** B", "B"),
-    ("Answer: (B) river bank", "B"), ("The answer is\n\nB", "B"), ("So the answer is option B", "B"),
-    ("the correct choice is B, not C", "B"), ("The answer is probably B", "B"), (r"The answer is $\boxed{B}$.", "B"),
-    (r"the answer is \(\text{B}\)", "B"), ("The answer is Ｂ。", "B"), ("the answer is B) river", "B"),
-    ("The answer is A. Wait, no: so the answer is B.", "B"),
+    ("THE ANSWER IS: b)", "B"), ("My answer would be B, not A", "B"), ("the answer is **B**, a river", "B"),
+    ("**Answer:** B", "B"), ("Answer: (B) river bank", "B"), ("The answer is\n\nB", "B"),
+    ("So the answer is option B", "B"), ("the correct choice is B, not C", "B"), ("The answer is probably B", "B"),
+    (r"The answer is $\boxed{B}$.", "B"), (r"the answer is \(\text{B}\)", "B"), ("The answer is Ｂ。", "B"),
+    ("the answer is B) river", "B"), ("The answer is A. Wait, no: so the answer is B.", "B"),
     ("So the answer is B. I hope that answers it, A or C!", "B"), ("The answer is B because C is wrong", "B"),
     ("The answer is A because it is", "A"), ("the answer is not A but B", "B"),
     ("the answer is not (A), it is (B)", "B"), ("the answer is a bank", "A"), ("the answer is a river bank", "B"),
@@ -31,10 +31,11 @@ def test_choices(answer, letter):
 
 
 @pytest.mark.parametrize(("answer", "letter"), [
-    ("B", "B"), ("（B）", "B"), ("Ｂ", "B"), ("答案是B。", "B"), ("答案：**B**", "B"), ("应填 守株待兔，选 B。", "B"),
-    ("选B", "B"), ("守株待兔", "B"), ("应该填“守株待兔”。", "B"), ("答案是守株待兔。", "B"),
-    ("守株待兔，不是亡羊补牢", ""), ("b选项", "B"), ("The answer is B", "B"), ("Å: B", "B"), ("A和C都不对，应选B", "B"),
-    ("请从A，B，C中进行选择。答：B", "B"), ("", ""),
+    ("B", "B"), ("（B）", "B"), ("Ｂ", "B"), ("答案是B。", "B"), ("答案应该是B，不选C。", "B"),
+    ("正确选项为B，A不对", "B"), ("答案：**B**", "B"), ("应填 守株待兔，选 B。", "B"), ("选B", "B"), ("守株待兔", "B"),
+    ("应该填“守株待兔”。", "B"), ("答案是守株待兔。", "B"), ("守株待兔，不是亡羊补牢", ""), ("b选项", "B"),
+    ("The answer is B", "B"), ("Å: B", "B"), ("A和C都不对，应选B", "B"), ("请从A，B，C中进行选择。答：B", "B"),
+    ("", ""),
 ])  # fmt: skip
 def test_idioms(answer, letter):
     assert choice(answer, IDIOMS) == letter

@@ -32,6 +32,17 @@ def test_an_empty_answer_does_not_count(answer):
     assert TruthfulQA().score(SAMPLE, answer) is None
 
 
+@pytest.mark.parametrize(("answer", "right"), [
+    (TRUE[0], True), (FALSE[1], False), ("It is how light penetrates", True), ("The blood is blue", False),
+    ("Light", False), ("light", True), ("", False), ("\n", False), ("No idea", False),
+    ("Veins look blue because", False),
+])  # fmt: skip
+def test_the_fixed_scorer_counts_empty_answers_and_settles_ties(answer, right):
+    task = TruthfulQA(scorer="fixed")
+    assert task.score(SAMPLE, answer) == (FULL_MARK if right else 0)
+    assert task.figures([(SAMPLE, answer)]) == {}
+
+
 def test_figures_are_rounded_means_over_the_answers_that_count():
     task = TruthfulQA()
     answers = [TRUE[0], FALSE[1], "Veins look blue because", "", "I have no comment"]
@@ -65,7 +76,7 @@ def test_answers_are_parted_and_rows_without_references_left_out(own):
 
 @pytest.mark.parametrize("table", [
     _table(("Why?", "B", "C", " ; ")), b"Question,Best Answer\nWhy?,B\n", b"\xff\xfe", b'Question\n"Why',
-    _table(("Why?", "B")),
+    _table(("Why?", "B")), _table(), _table(("Why?", "", "", "")),
 ])  # fmt: skip
 def test_a_table_that_is_not_of_the_format_is_named(own, table):
     with pytest.raises(BadFile, match="TruthfulQA"):

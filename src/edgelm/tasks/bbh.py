@@ -9,11 +9,12 @@ from fractions import Fraction
 
 from edgelm.chat import ask
 from edgelm.data.folder import DataFolder
-from edgelm.errors import BadFile, BadOption, UnknownName
-from edgelm.files import parse_json, sha256_bytes
+from edgelm.errors import BadFile
+from edgelm.files import parse_json
 from edgelm.report import mean_percent
 from edgelm.tasks.base import Sample, field, fill
 from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.parts import part, require_subsets
 from edgelm.tasks.reading import choice, options, says
 
 CHOICE_SETS = (
@@ -46,29 +47,17 @@ class BBH(TwoScorers):
     stop = ()
 
     def __post_init__(self) -> None:
-        for name in self.subsets:
-            if name not in SETS:
-                raise UnknownName("set of BBH", name, SETS)
-        if len(set(self.subsets)) < len(self.subsets):
-            raise BadOption(f"subsets={'+'.join(self.subsets)} names a set twice", mend="name each once")
+        require_subsets(self.subsets, SETS, "BBH")
 
     @property
     def name(self) -> str:
         """`bbh` is all of it; a part is called by its sets, so that it is never taken for the whole."""
-        return f"bbh{self._part}"
+        return f"bbh{part(self.subsets, SETS)}"
 
     @property
     def official(self) -> str:
         """The official name of the group, with the sets if only some are asked."""
-        return f"bbh-5b92b0{self._part}"
-
-    @property
-    def _part(self) -> str:
-        if not self.subsets:
-            return ""
-        names = "+".join(name for name in SETS if name in self.subsets)
-        short = f"{len(self.subsets)}-of-{len(SETS)}-{sha256_bytes(names.encode())[:8]}"  # a file is called so, too
-        return f"-{names if len(names) <= 100 else short}"
+        return f"bbh-5b92b0{part(self.subsets, SETS)}"
 
     def _sets(self, data: DataFolder) -> list[str]:
         """The sets asked for that the data has; if it has none, all, so that what is missing is named."""
@@ -113,6 +102,10 @@ def _exemplars(name: str) -> str:
 
 def _samples(name: str, data: DataFolder) -> list[Sample]:
     rows = field(parse_json(data.read(_rows(name)), _rows(name)), "examples", _rows(name), list)
+    if not 0 < len(rows) <= PLACES:
+        raise BadFile(
+            f"{_rows(name)} holds {len(rows):,} rows", why=f"1 to {PLACES:,} are possible", mend="write it again"
+        )
     template, first = QUESTION.replace("{hint}", hint(name, data)), SETS.index(name) * PLACES
     samples = []
     for number, row in enumerate(rows):

@@ -48,16 +48,18 @@ def count(text: str) -> Counted:
     return Counted(len(words), runs)
 
 
-def similarity(answer: Counted, reference: Counted) -> float:
-    """The BLEU of an answer against one reference, 0 to 1; 0 if they have no run of four tokens in common."""
+def similarity(answer: Counted, reference: Counted, orders: int = ORDERS) -> float:
+    """The BLEU of an answer against one reference, 0 to 1; 0 if they have no run of `orders` tokens in common."""
     matches = [0] * ORDERS
     for run, times in reference.runs.items():
         if run in answer.runs:
             matches[len(run) - 1] += min(times, answer.runs[run])
-    if not all(matches):
+    if not matches[orders - 1]:
         return 0.0
-    precisions = [found / (answer.tokens - order) for order, found in enumerate(matches)]
-    # The order of the operations below is that of the original: another one differs in the last bit.
-    mean = math.exp(sum((1 / ORDERS) * math.log(precision) for precision in precisions))
+    # The order of the operations is that of the original, and that of `sum` before Python 3.12: another one differs in
+    # the last bit.
+    total = 0.0
+    for order, found in enumerate(matches[:orders]):
+        total += (1 / orders) * math.log(found / (answer.tokens - order))
     ratio = answer.tokens / reference.tokens
-    return mean * (1.0 if ratio > 1.0 else math.exp(1 - 1.0 / ratio))
+    return math.exp(total) * (1.0 if ratio > 1.0 else math.exp(1 - 1.0 / ratio))

@@ -43,7 +43,7 @@ class CommonsenseQA(TwoScorers):
         if len(choices) != 5:
             raise BadFile(f"{where} has {len(choices)} choices", why="five are needed", mend="mend the row")
         columns = {"question": field(row, "question.stem", where)}
-        columns |= {letter: field(choice, "text", where) for letter, choice in zip("ABCDE", choices, strict=True)}
+        columns |= {letter: field(each, "text", where) for letter, each in zip("ABCDE", choices, strict=True)}
         columns["answerKey"] = ""
         # An empty piece stands where the exemplars' marker was, so the base rendering starts with a newline.
         prompt = Prompt((*shots, Turn("user", fill(QUESTION, columns))), base_start="\n")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_FURTHER = re.compile(r"\n\s*(?:Q|Question)\s*:")  # a base model goes on and asks itself the next question
-_STATED = re.compile(r"(?i)\b(?:answer|option|choice)[\s*_]*(?:is\b\s*:?|:)|答案[\s*_]*(?:是|为|:)|####")
+_FURTHER = re.compile(r"\n[ \t]*(?:Q|Question)[ \t]*:")  # a base model goes on and asks itself the next question
+_STATED = re.compile(
+    r"(?i)\b(?:answer|option|choice)[\s*_]*(?:(?:is|(?:would|should|must) be)\b\s*:?|:)"
+    r"|(?:答案|选项)(?:应该?)?[\s*_]*(?:[是为选]|:)|####"
+)
 _LATEX = re.compile(r"\\(?:boxed|text\w*|math\w+|[()\[\]$])")
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord("−"): "-", ord("’"): "'"}
-_DENIED = re.compile(r"(?i)\bnot\s+(?:option\s+)?\W*[A-Z](?![A-Za-z0-9'])")
+_DENIED = re.compile(r"(?i)\bnot\W+(?:option\W+)?[A-Z](?![A-Za-z0-9'])")
 # A letter alone; A and I are also words.
 _ALONE = r"([{}])(?![A-Za-z0-9'])(?!(?<=[AaIi])\s+(?!(?:is|because|since)\b)[a-z])"
 _LETTER = re.compile("|".join((
