@@ -32,15 +32,11 @@ def test_an_empty_answer_does_not_count(answer):
     assert TruthfulQA().score(SAMPLE, answer) is None
 
 
-@pytest.mark.parametrize(("answer", "right"), [
-    (TRUE[0], True), (FALSE[1], False), ("It is how light penetrates", True), ("The blood is blue", False),
-    ("Light", False), ("light", True), ("", False), ("\n", False), ("No idea", False),
-    ("Veins look blue because", False),
-])  # fmt: skip
-def test_the_fixed_scorer_counts_empty_answers_and_settles_ties(answer, right):
+def test_the_fixed_scorer_takes_empty_answers_for_wrong():
     task = TruthfulQA(scorer="fixed")
-    assert task.score(SAMPLE, answer) == (FULL_MARK if right else 0)
-    assert task.figures([(SAMPLE, answer)]) == {}
+    rows = [(SAMPLE, answer) for answer in (TRUE[0], FALSE[1], "Veins look blue because", "", "\n")]
+    assert task.score_all(rows) == [FULL_MARK, 0, 0, 0, 0]
+    assert task.figures(rows) == {}
 
 
 def test_figures_are_rounded_means_over_the_answers_that_count():

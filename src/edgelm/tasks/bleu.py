@@ -48,18 +48,18 @@ def count(text: str) -> Counted:
     return Counted(len(words), runs)
 
 
-def similarity(answer: Counted, reference: Counted, orders: int = ORDERS) -> float:
-    """The BLEU of an answer against one reference, 0 to 1; 0 if they have no run of `orders` tokens in common."""
+def similarity(answer: Counted, reference: Counted) -> float:
+    """The BLEU of an answer against one reference, 0 to 1; 0 if they have no run of four tokens in common."""
     matches = [0] * ORDERS
     for run, times in reference.runs.items():
         if run in answer.runs:
             matches[len(run) - 1] += min(times, answer.runs[run])
-    if not matches[orders - 1]:
+    if not matches[-1]:
         return 0.0
     # The order of the operations is that of the original, and that of `sum` before Python 3.12: another one differs in
     # the last bit.
     total = 0.0
-    for order, found in enumerate(matches[:orders]):
-        total += (1 / orders) * math.log(found / (answer.tokens - order))
+    for order, found in enumerate(matches):
+        total += (1 / ORDERS) * math.log(found / (answer.tokens - order))
     ratio = answer.tokens / reference.tokens
     return math.exp(total) * (1.0 if ratio > 1.0 else math.exp(1 - 1.0 / ratio))
