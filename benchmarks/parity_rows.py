@@ -55,7 +55,7 @@ FILES: dict[str, dict[str, str]] = {  # task → the files of its suite
         "exemplars.json": '{"commonsenseqa": []}',
     },
     "chid": {
-        "chid/test_public.json": lines({"id": 1, "candidates": IDIOMS, "content": "他#idiom#，白等一天。", "answer": 1}),
+        "chid/test_public.json": lines({"id": 1, "candidates": IDIOMS, "content": "他#idiom#。", "answer": 1}),
     },
     "bbh": {
         **{f"bbh/tasks/{name}.json": rows for name, rows in SETS.items()},
@@ -66,7 +66,8 @@ FILES: dict[str, dict[str, str]] = {  # task → the files of its suite
             "Question,Best Answer,Correct Answers,Incorrect Answers\n"
             "What do foxes eat at night?,They eat mice and 10.5 berries,"
             '"They eat mice and 10.5 berries; Foxes eat what they find; They don\'t eat, they sleep",'
-            '"They eat only gold coins at night; Foxes eat nothing at all; "\n',
+            '"They eat only gold coins at night; Foxes eat nothing at all; "\n'
+            "What do foxes say?,They bark,They bark at night; I have no comment.,They sing a song at night\n",
     },
     "humaneval": {"humaneval/HumanEval.jsonl.gz": lines(DOUBLE)},
     "longbench": {
@@ -100,7 +101,8 @@ FREE = (
 TRUTHS = (
     "They eat mice and 10.5 berries", "They eat mice and 10.5 berries.", "they eat mice and 10.5 berries",
     "They eat mice", "They eat mice and", "They eat only gold coins at night",
-    "They eat only gold coins at night, and they eat mice and 10.5 berries", "I have no comment.", "I have no comment",
+    "They eat only gold coins at night, and they eat mice and 10.5 berries", "I have no comment.",
+    "I have no comment",
     "Foxes eat what they find; Foxes eat nothing at all", "Foxes eat nothing at all", "Foxes eat", "", " ", "\n\t",
     "They don't eat, they sleep", "They don&quot;t eat, they sleep", "They don't eat,\nthey sleep",
     "They don't eat-\n, they sleep", "They eat mice and 10,5 berries 10-5", "They eat <skipped>mice and 10.5 berries",
@@ -116,9 +118,23 @@ PROGRAMS = (
     BODY + "\nimport sys\nsys.exit(0)\n", BODY + "\nif __name__ == '__main__':\n    raise ValueError\n",
     BODY + "\nexit()\n", BODY + "\ninput()\n", BODY + "\nx = open(__file__)\n",
     BODY + "\ndef check(candidate):\n    raise ValueError\n", BODY + "\nraise KeyboardInterrupt\n",
-    BODY + "\nimport os\nos._exit(0)\n", BODY + "\nwhile True:\n    pass\n", BODY + "\ndef double(n):\n    return n\n",
+    BODY + "\nimport os\nos._exit(0)\n", BODY + "\nwhile True:\n    pass\n",
+    BODY + "\ndef double(n):\n    return n\n",
     BODY + "\nprint('x' * 100000)\n", f"    pass\n\n{WHOLE}", BODY + "\nfrom __future__ import annotations\n",
     "    return double(n - 1) + 2 if n else 0\n", "\treturn 2 * n\n", "  return 2 * n\n", "    yield 2 * n\n",
+    *(f"{BODY}\n{more}\n" for more in (
+        "import os\nos.getcwd()", "import os\nos.fork()", "import resource",
+        "import subprocess\nsubprocess.run(['true'])",
+        "open('x', 'w').write('1')", "import os\nopen('x', 'w').close()\nos.remove('x')",
+        "assert __name__ == 'builtins'",
+        "import sys\nsys.stdin.read()", "import sys\nsys.setrecursionlimit(10**6)", "x = bytearray(300_000_000)",
+        "import threading\nthreading.Thread(target=print).start()", "import pickle\npickle.dumps(double)",
+        "import dataclasses\n@dataclasses.dataclass\nclass P:\n    x: int\nP(1)",
+        "import atexit\natexit.register(input)",
+        "class Ends(BaseException):\n    pass\nraise Ends", "raise StopIteration", "quit()", "breakpoint()",
+        "import signal\nsignal.alarm(0)", "import tempfile\ntempfile.mkdtemp()", "str(10**5000)",
+        "import os\nos.kill(os.getpid(), 9)",
+    )),
 )  # fmt: skip
 WORDS = (
     "The Red Fox", "red fox", "a red, fox!", "the the red", "Fox. Fox. Fox.", "1,200 pounds of a fox", "1200 pounds",
