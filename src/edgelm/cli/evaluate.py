@@ -14,13 +14,13 @@ from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, InputError, MissingInput, Offline
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
 from edgelm.tasks.base import Task
 
-TASKS = ("gsm8k", "commonsenseqa", "chid")  # asked if none are named
+TASKS = ("commonsenseqa", "bbh", "gsm8k", "longbench", "humaneval", "truthfulqa", "chid")  # asked if none are named
 Asked = list[tuple[Task, DataFolder]]
 
 
@@ -36,7 +36,7 @@ def evaluate(
     holdout: Annotated[
         Path | None, typer.Option(help="Folder of hold-out tasks; asked alone if no --task is given.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine spec, such as hf:batch=16.")] = "hf",
+    engine: Annotated[str, typer.Option(help="Engine spec, such as local:batch=32; hf is the plain one.")] = "local",
     data: Data = None,
     offline: OfflineFlag = False,
     limit: Annotated[int | None, typer.Option(help="Only the first rows of each task.")] = None,
@@ -59,7 +59,7 @@ def evaluate(
     A killed run goes on where it stopped when the same command is given again.
     """
     folder = DataFolder(data, offline=offline)
-    public: Asked = [(parse("tasks", spec), folder) for spec in task or (() if holdout else TASKS)]
+    public: Asked = [(parse("tasks", spec), folder) for spec in task or ()] if task or holdout else _at_hand(folder)
     tasks = public + _holdout_tasks(holdout)
     if rescore:
         _refuse_beside_rescore(limit, sample, workers, shard)
@@ -73,7 +73,30 @@ def evaluate(
     if json:
         emit_json(report.model_dump(mode="json"))
     elif report.tasks:
-        show_scores(report)
+        show_scores(report, out)
+
+
+def _at_hand(folder: DataFolder) -> Asked:
+    """The seven tasks, without those whose data cannot be had: nobody asked for these by name.
+
+    Raises:
+        MissingInput, Offline: there are no data for any of them.
+    """
+    found: Asked = []
+    absent: list[InputError] = []
+    for spec in TASKS:
+        task = parse("tasks", spec)
+        try:
+            for name in task.files(folder):
+                folder.path(name)
+        except (MissingInput, Offline) as error:
+            absent.append(error)
+            note(f"{spec} is left out: {error.what}; name it with --task to see how to get its data")
+        else:
+            found.append((task, folder))
+    if not found:
+        raise absent[0]
+    return found
 
 
 def _holdout_tasks(folder: Path | None) -> Asked:
@@ -162,10 +185,13 @@ def warn_of_context(out: Path, label: str, context: int) -> None:
              "questions filled it and may have lost their beginning")  # fmt: skip
 
 
-def show_scores(report: Report) -> None:
-    """The table of scores."""
-    rows = [
-        (label, percent(score.score), score.samples, score.of, score.prompting, score.protocol)
-        for label, score in report.tasks.items()
-    ]
-    emit_table(("task", ">score %", ">answered", ">of", "asked as", "protocol"), rows)
+def show_scores(report: Report, out: Path) -> None:
+    """The table of scores, with their 95 % intervals."""
+    from edgelm.evaluate.intervals import interval
+
+    rows = []
+    for label, score in report.tasks.items():
+        within = interval(score, read_answers(out, label))
+        span = f"{within.low:.1f} – {within.high:.1f}" if within else ""
+        rows.append((label, percent(score.score), span, score.samples, score.of, score.prompting, score.protocol))
+    emit_table(("task", ">score %", ">95 %", ">answered", ">of", "asked as", "protocol"), rows)
