@@ -40,14 +40,14 @@ class Lot:
     Attributes:
         shelf: where their keys and values are.
         slots: 0, 1, …, N − 1.
-        at: each row's place among the step's tokens, N.
+        at: each row's place among the step's tokens, N; a slice where they follow each other, which needs no copies.
         lengths: tokens that each has kept so far, N.
         bias: 0 where there is a key of the row, −∞ beyond, N × 1 × 1 × S.
     """
 
     shelf: Shelf
     slots: Tensor
-    at: Tensor
+    at: Tensor | slice
     lengths: Tensor
     bias: Tensor
 
@@ -131,7 +131,7 @@ def _go_on(
     k_NHTD, v_NHTD = lot.shelf.layer(layer, k_HTD, v_HTD)
     k_NHTD[lot.slots, :, lot.lengths] = k_HTD[:, lot.at].transpose(0, 1)
     v_NHTD[lot.slots, :, lot.lengths] = v_HTD[:, lot.at].transpose(0, 1)
-    rows, longest = len(lot.at), lot.bias.shape[-1]
+    rows, longest = len(lot.slots), lot.bias.shape[-1]
     q_NHGD = q_THGD[lot.at]
     k_NHSD, v_NHSD = k_NHTD[:rows, :, :longest], v_NHTD[:rows, :, :longest]
     o_NHGD, l_NHG = kernel(q_NHGD, v_NHSD)(q_NHGD, k_NHSD, v_NHSD, scale, False, lot.bias)

@@ -82,12 +82,17 @@ class Shelf:
         other.remove(rows)
 
     def _copy(self, other: Shelf, slots: list[int], to: list[int]) -> None:
-        for number, (k_NHTD, v_NHTD) in other.layers.items():
-            ours = self.layer(number, k_NHTD[0], v_NHTD[0])
-            source, target = (torch.tensor(places, device=k_NHTD.device) for places in (slots, to))
-            for mine_NHTD, theirs_NHTD in zip(ours, (k_NHTD, v_NHTD), strict=True):
-                mine_NHTD[target, :, : other.width] = theirs_NHTD[source]
-                mine_NHTD[target, :, other.width :] = 0
+        """Put what is in these slots of a shelf into slots here, and clear the rest of these."""
+        if not other.layers:
+            return
+        device = next(iter(other.layers.values()))[0].device
+        source, target = torch.tensor([slots, to], device=device).unbind(0)  # once: each is a transfer to a GPU
+        for number, theirs in other.layers.items():
+            ours = self.layer(number, *(x_NHTD[0] for x_NHTD in theirs))
+            for mine_NHTD, their_NHTD in zip(ours, theirs, strict=True):
+                mine_NHTD[target, :, : other.width] = their_NHTD[source]
+                if self.width > other.width:
+                    mine_NHTD[target, :, other.width :] = 0
 
 
 class Slot:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgelm.engines.attention import NAME, Foreign, Fresh, Step
 from edgelm.engines.kv_cache import Beginning
+from edgelm.engines.weights import Reordered
 
 
 class Forward:
@@ -19,6 +20,7 @@ class Forward:
 
     def __init__(self, model: Any) -> None:
         self.model, self.device = model, model.device
+        self._reordered = Reordered(model)
         self._slices = "logits_to_keep" in inspect.signature(model.forward).parameters
         config = model.config.get_text_config()
         self._layers: int = config.num_hidden_layers
@@ -65,6 +67,7 @@ class Forward:
         usual = config._attn_implementation
         config._attn_implementation = NAME
         try:
-            yield
+            with self._reordered:
+                yield
         finally:
             config._attn_implementation = usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class Packing:
         admission = self.schedule.admit()
         for number in admission.groups:
             self.cache.beginnings[number] = self.forward.beginning(self.groups[number].prefix)
-        packed = self._pack(set(admission.rows))
+        packed = self._pack(admission.rows)
         logits_RV = self.forward.logits(packed.ids, packed.positions, packed.step, list(packed.last.values()))
         return list(packed.last), logits_RV
 
@@ -65,18 +66,21 @@ class Packing:
         for number in self.schedule.end(rows):
             self.cache.beginnings.pop(number, None)
 
-    def _pack(self, new: Collection[int]) -> Packed:
-        """The step's tokens, group by group, so that a beginning is seen by one stretch of them."""
+    def _pack(self, new: Sequence[int]) -> Packed:
+        """The step's tokens, group by group, so that a beginning is seen by one stretch of them.
+
+        Within a group the rows that go on come first, as they stand on their shelves.
+        """
         self.cache.make_room()
         going = {width: list(shelf.rows) for width, shelf in self.cache.shelves.items() if shelf.rows}
-        packed = Packed()
+        packed, started = Packed(), set(new)
         rows_of: dict[int, list[int]] = {}
-        for row, number in self.schedule.running.items():
-            rows_of.setdefault(number, []).append(row)
+        for row in (*chain.from_iterable(going.values()), *new):
+            rows_of.setdefault(self.schedule.running[row], []).append(row)
         for number, rows in rows_of.items():
             start = len(packed.ids)
             for row in rows:
-                if row in new:
+                if row in started:
                     own = self.prompts[row][self._prefix[row] :]
                     stretch = packed.add(row, own, self._prefix[row])
                     packed.step.fresh.append(Fresh(*stretch, self.cache.place(row, len(own))))
@@ -90,7 +94,11 @@ class Packing:
     def _lot(self, shelf: Shelf, rows: Sequence[int], packed: Packed) -> Lot:
         """The rows of a shelf that go on; each has kept one token more after this step."""
         lengths = [self.cache.lengths[row] for row in rows]
-        places = [list(range(len(rows))), [packed.last[row] for row in rows], lengths]
-        slots_N, at_N, length_N = torch.tensor(places, device=self.forward.device).unbind(0)
+        places = [packed.last[row] for row in rows]
+        slots_N, at_N, length_N = torch.tensor(
+            [list(range(len(rows))), places, lengths], device=self.forward.device
+        ).unbind(0)
+        together = places == list(range(places[0], places[0] + len(rows)))
+        at = slice(places[0], places[0] + len(rows)) if together else at_N
         self.cache.lengths.update((row, length + 1) for row, length in zip(rows, lengths, strict=True))
-        return Lot(shelf, slots_N, at_N, length_N, self.forward.bias(length_N, max(lengths) + 1))
+        return Lot(shelf, slots_N, at, length_N, self.forward.bias(length_N, max(lengths) + 1))
