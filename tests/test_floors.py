@@ -33,7 +33,7 @@ ORDER = {
 LATE_OWN = {("edgelm.compress.width", "edgelm.compress.channels")}
 MODELS = {"torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors"}
 # Packages that one module may load late, because it alone needs them: heavy ones, and one that not every system has.
-LATE = {"gguf", "ray", "jieba", "jinja2", "matplotlib", "psutil", "resource"} | MODELS
+LATE = {"gguf", "ray", "vllm", "jieba", "jinja2", "matplotlib", "psutil", "resource"} | MODELS
 
 
 def _modules():
