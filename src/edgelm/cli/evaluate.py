@@ -58,18 +58,25 @@ def evaluate(
 
     A killed run goes on where it stopped when the same command is given again.
     """
-    folder = DataFolder(data, offline=offline)
-    public: Asked = [(parse("tasks", spec), folder) for spec in task or ()] if task or holdout else _at_hand(folder)
-    tasks = public + _holdout_tasks(holdout)
+    folder, selection = DataFolder(data, offline=offline), Selection(limit, sample, seed)
+    checkpoint = Checkpoint(model) if model else None
     if rescore:
         _refuse_beside_rescore(limit, sample, workers, shard)
-        report = _rescore(out, tasks, model, named=bool(task or holdout))
+    elif not checkpoint:
+        raise BadOption("no checkpoint is given", mend="give its folder, or --rescore a finished report")
+    if task or holdout:
+        public: Asked = [(parse("tasks", spec), folder) for spec in task or ()]
     else:
-        report = _ask(
-            _checkpoint(model), tasks, engine, out, Selection(limit, sample, seed), prompting, workers, shard
-        )  # fmt: skip
+        public = _reported(out, folder) if rescore else _at_hand(folder)
+    tasks = public + _holdout_tasks(holdout)
+    if rescore or not checkpoint:
+        from edgelm.evaluate.rescore import rescore as score_anew
+
+        report = score_anew(out, tasks, checkpoint)
+    else:
+        report = _ask(checkpoint, tasks, engine, out, selection, prompting, workers, shard)
     if report.tasks:
-        _write_views(out, public, model)
+        _write_views(out, public, checkpoint)
     if json:
         emit_json(report.model_dump(mode="json"))
     elif report.tasks:
@@ -99,34 +106,28 @@ def _at_hand(folder: DataFolder) -> Asked:
     return found
 
 
+def _reported(out: Path, folder: DataFolder) -> Asked:
+    """Those of the seven tasks that a report has.
+
+    Raises:
+        MissingInput: there is no report.
+    """
+    here = Report.load(out).tasks
+    if left := sorted(here.keys() - set(TASKS)):
+        note(f"left as they are: {', '.join(left)}; name them with --task to score them anew")
+    return [(parse("tasks", spec), folder) for spec in TASKS if spec in here]
+
+
 def _holdout_tasks(folder: Path | None) -> Asked:
     from edgelm.tasks.holdout.load import holdout_tasks
 
     return holdout_tasks(folder) if folder else []
 
 
-def _checkpoint(model: Path | None) -> Checkpoint:
-    if model is None:
-        raise BadOption("no checkpoint is given", mend="give its folder, or --rescore a finished report")
-    return Checkpoint(model)
-
-
 def _refuse_beside_rescore(*options: object) -> None:
     if any(option is not None for option in options):
         raise BadOption("--rescore asks nothing, so there is nothing to choose or to share",
                         mend="leave --limit, --sample, --workers and --shard away")  # fmt: skip
-
-
-def _rescore(out: Path, tasks: Asked, model: Path | None, *, named: bool) -> Report:
-    """Score anew; of tasks that nobody named those that the report has."""
-    from edgelm.evaluate.rescore import rescore
-
-    if not named:
-        here = Report.load(out).tasks
-        tasks = [(task, data) for task, data in tasks if task.label in here]
-        if left := sorted(here.keys() - {task.label for task, _ in tasks}):
-            note(f"left as they are: {', '.join(left)}; name them with --task to score them anew")
-    return rescore(out, tasks, Checkpoint(model) if model else None)
 
 
 def _ask(
@@ -156,13 +157,13 @@ def _ask(
     return report
 
 
-def _write_views(out: Path, public: Asked, model: Path | None) -> None:
+def _write_views(out: Path, public: Asked, checkpoint: Checkpoint | None) -> None:
     """The tables and the page. Questions of hold-outs stay out of them."""
     from edgelm.evaluate.views import write_views
 
     here = Report.load(out).tasks
     samples = {task.label: task.samples(data) for task, data in public if task.label in here}
-    context = Checkpoint(model).config.get("max_position_embeddings") if model else None
+    context = checkpoint.config.get("max_position_embeddings") if checkpoint else None
     for line in write_views(out, samples, context if isinstance(context, int) else None):
         note(line)
 
