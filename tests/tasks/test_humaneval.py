@@ -95,7 +95,6 @@ ANSWERS = [  # answer, right by the official rule, right by the fixed one
     (f"```python\nimport math\n\n{WHOLE}\nprint(double(", False, True),
     ("    import sys\n    sys.exit(0)", False, False),
     ("```python\nimport os\nos._exit(0)\n```", False, False),
-    ("    while True: pass", False, False),
 ]  # fmt: skip
 
 

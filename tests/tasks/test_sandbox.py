@@ -241,6 +241,18 @@ def test_a_program_that_cannot_be_started_is_no_wrong_answer(sandbox):
         ends_well(dataclasses.replace(sandbox, python=Path("/usr/bin/nothing")), "pass")
 
 
+def test_what_must_not_be_seen_is_not_on_the_way_to_the_interpreter(monkeypatch, tmp_path):
+    for name in ("python", "letters"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hidden = bubblewrap._hidden(tmp_path / "python/bin/python3")
+    assert str(tmp_path / "letters") in hidden and "/etc/passwd" in hidden
+    assert str(tmp_path) not in hidden and str(tmp_path / "python") not in hidden
+    assert str(tmp_path) in bubblewrap._hidden(Path("/usr/bin/python3"))
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert "/etc/passwd" in bubblewrap._hidden(Path("/usr/bin/python3"))
+
+
 # The filter of system calls
 
 

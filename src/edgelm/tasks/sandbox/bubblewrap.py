@@ -56,8 +56,8 @@ class Bubblewrap:
         """What it is and what it was found to hold."""
         return {
             "sandbox": _version(self.program), **self.facts, "packages": "the standard library alone",
-            "seconds": self.limits.seconds, "memory": self.limits.memory, "disk": self.limits.disk,
-            "open_files": self.limits.open_files,
+            "seconds": self.limits.seconds, "memory": self.limits.memory, "processes": self.limits.processes,
+            "disk": self.limits.disk, "open_files": self.limits.open_files,
         }  # fmt: skip
 
     @contextlib.contextmanager
@@ -101,7 +101,7 @@ class Bubblewrap:
             link = Path(folder).is_symlink()
             words += ["--symlink", str(Path(folder).readlink()), folder] if link else ["--ro-bind-try", folder, folder]
         if not self.python.is_relative_to("/usr"):
-            words += ["--ro-bind", *[str(self.python.parent.parent)] * 2]
+            words += ["--ro-bind", *[str(_prefix(self.python))] * 2]
         words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
         for device in DEVICES:
             words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
@@ -171,10 +171,17 @@ def _tried(sandbox: Bubblewrap) -> dict[str, Any]:
 
 def _hidden(python: Path) -> list[str]:
     """What must not be seen: places of the system, and what lies in the user's home, but for the way to `python`."""
-    home = Path.home()
-    with contextlib.suppress(OSError):
-        places = [*map(Path, HIDDEN), Path(__file__), home, *sorted(home.iterdir())[:MOST_HIDDEN]]
-    return [str(place) for place in places if not python.is_relative_to(place)]
+    places = [*map(Path, HIDDEN), Path(__file__)]
+    with contextlib.suppress(OSError, RuntimeError):  # not every user has a home
+        places += [Path.home(), *sorted(Path.home().iterdir())[:MOST_HIDDEN]]
+    shared = (Path("/usr"), _prefix(python))
+    return [str(place) for place in places
+            if not python.is_relative_to(place) and not any(place.is_relative_to(each) for each in shared)]  # fmt: skip
+
+
+def _prefix(python: Path) -> Path:
+    """The folder of an interpreter with its library."""
+    return python.parent.parent
 
 
 def _own_namespaces(pid: int) -> list[str]:
