@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
@@ -32,6 +32,13 @@ class Reply:
     tokens: int
     prompt_tokens: int
     finish: Literal["stop", "length"]
+
+
+class Likelihood(NamedTuple):
+    """How likely a text is after another: the natural log of its probability, and whether greedy answering gives it."""
+
+    log: float
+    greedy: bool
 
 
 class Session(Protocol):

@@ -13,7 +13,7 @@ import transformers
 
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
-from edgelm.engines.base import Reply, Request
+from edgelm.engines.base import Likelihood, Reply, Request
 from edgelm.engines.render import Rendering, Truncate
 from edgelm.errors import BadOption, Unsupported
 from edgelm.stock import load_model
@@ -105,14 +105,19 @@ class HFSession:
             ids = ids[:-1]
         return ids
 
-    @torch.inference_mode()
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Natural log of each continuation's probability after its context, summed over its tokens, in FP32."""
+        return [each.log for each in self.weigh([self.rendering.pair_ids(*pair) for pair in pairs])]
+
+    @torch.inference_mode()
+    def weigh(self, texts: Sequence[tuple[Sequence[int], int]]) -> list[Likelihood]:
+        """How likely the last so many tokens of each text are after those before them, in FP32."""
         results = []
-        for context, continuation in pairs:
-            ids, own = self.rendering.pair_ids(context, continuation)
-            ids_BT = torch.tensor([ids], device=self.device)
-            logits_TV = self.model(ids_BT).logits[0, len(ids) - own - 1 : -1].float()
+        for ids, own in texts:
+            read_BT = torch.tensor([ids[:-1]], device=self.device)  # nothing is asked after the last token
+            target_T = torch.tensor(ids[len(ids) - own :], device=self.device)
+            logits_TV = self.model(read_BT).logits[0, len(ids) - 1 - own :].float()
             logs_TV = torch.log_softmax(logits_TV, dim=-1)
-            results.append(logs_TV.gather(1, ids_BT[0, len(ids) - own :, None]).sum().item())
+            greedy = bool((logits_TV.argmax(-1) == target_T).all())
+            results.append(Likelihood(logs_TV.gather(1, target_T[:, None]).sum().item(), greedy))
         return results
