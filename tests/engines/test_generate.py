@@ -29,9 +29,9 @@ def test_beginnings_are_found_on_the_ids_of_whole_prompts_not_on_their_text(load
     forward, rendering = loaded
     start = "The quick brown fox " * 6 + "ju"  # the end of this text is the middle of a token of "jumps"
     run = Generation(forward, rendering, _requests(start + "mps", start + "mp 1"), LIMITS)
-    assert run.prompts == [rendering.ids(start + "mps"), rendering.ids(start + "mp 1")]
+    assert [list(ids) for ids in run.prompts] == [rendering.ids(start + "mps"), rendering.ids(start + "mp 1")]
     apart = rendering.ids(start)
-    assert any(apart != ids[: len(apart)] for ids in run.prompts)
+    assert any(apart != list(ids[: len(apart)]) for ids in run.prompts)
     (group,) = run.packing.groups
     assert all(tuple(ids[: len(group.prefix)]) == group.prefix for ids in run.prompts)
     assert 16 <= len(group.prefix) < len(apart)

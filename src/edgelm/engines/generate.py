@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -21,7 +22,8 @@ class Generation:
 
     def __init__(self, forward: Forward, rendering: Rendering, requests: Sequence[Request], limits: Limits) -> None:
         self.rendering, self.requests = rendering, requests
-        self.prompts = [rendering.prompt_ids(request) for request in requests]
+        # Four bytes a token: thousands of long prompts as lists would take gigabytes.
+        self.prompts = [array("i", rendering.prompt_ids(request)) for request in requests]
         self.packing = Packing(forward, self.prompts, [request.max_tokens for request in requests], limits)
         skip_special = rendering.prompting == "base"
         self.endings = [Ending(request, rendering.tokenizer, rendering.ends, skip_special) for request in requests]

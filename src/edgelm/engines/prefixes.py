@@ -39,7 +39,7 @@ def groups(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[Group]:
     Rows that share nothing come last, as one group with an empty beginning. A group's rows are in ascending order.
     """
     shared, alone = [], []
-    for length, rows in _divide(sorted((tuple(ids[:-1]), row) for row, ids in enumerate(prompts)), least):
+    for length, rows in _divide(sorted((ids[:-1], row) for row, ids in enumerate(prompts)), least):
         if length:
             shared.append(Group(tuple(prompts[rows[0]][:length]), tuple(sorted(rows))))
         else:
@@ -48,7 +48,7 @@ def groups(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[Group]:
     return [*shared, Group((), tuple(sorted(alone)))] if alone else shared
 
 
-def _divide(ordered: Sequence[tuple[tuple[int, ...], int]], least: int) -> list[tuple[int, list[int]]]:
+def _divide(ordered: Sequence[tuple[Sequence[int], int]], least: int) -> list[tuple[int, list[int]]]:
     """Walk the trie of the sorted rows, whose nodes are as deep as neighbours have tokens in common."""
     open_: list[_Node] = []
     found = _Found(0, [])
