@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import os
 import shutil
 import socket
@@ -270,6 +271,12 @@ def test_the_filter_is_whole_and_every_jump_stays_inside(machine):
 
 def test_a_machine_not_described_has_no_filter():
     assert seccomp.program("riscv64") is None
+
+
+def test_a_program_that_ended_before_anybody_looked_leaves_no_first_process():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert bubblewrap._first_process(io.BytesIO(b'{"child-pid": %d}' % gone.pid)) is None
 
 
 # Without a sandbox

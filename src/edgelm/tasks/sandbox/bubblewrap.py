@@ -201,12 +201,15 @@ def _version(program: str) -> str:
 
 
 def _first_process(info: IO[bytes]) -> FirstProcess | None:
-    """The sandbox's first process, by a handle that cannot come to mean another; None if there is none."""
+    """The sandbox's first process, by a handle that cannot come to mean another; None if there is none, or no more."""
     told = info.read()
     if not told:
         return None
     pid = json.loads(told)["child-pid"]
-    return FirstProcess(pid, os.pidfd_open(pid))
+    try:
+        return FirstProcess(pid, os.pidfd_open(pid))
+    except ProcessLookupError:  # a short program on a busy machine: with its first process, all of the sandbox is gone
+        return None
 
 
 def _end(process: subprocess.Popen[bytes], first: FirstProcess | None) -> None:
