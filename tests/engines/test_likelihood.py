@@ -20,7 +20,16 @@ def forward(make_checkpoint):
 def _alone(forward, text):
     logs_TV = forward.plain(list(text.ids)).log_softmax(-1)
     places = range(len(text.ids) - text.own, len(text.ids))
-    return sum(logs_TV[place - 1, text.ids[place]].item() for place in places)
+    greedy = all(logs_TV[place - 1].argmax() == text.ids[place] for place in places)
+    return sum(logs_TV[place - 1, text.ids[place]].item() for place in places), greedy
+
+
+def _same(found, wanted):
+    """Whether log-likelihoods are near, and greedy answering the same."""
+    (logs, greedy), (wanted_logs, wanted_greedy) = (
+        tuple(zip(*each, strict=True)) or ((), ()) for each in (found, wanted)
+    )
+    return logs == pytest.approx(wanted_logs, abs=1e-4) and greedy == wanted_greedy
 
 
 def _texts(*rows):
@@ -37,19 +46,26 @@ ODD = _texts(
 )  # fmt: skip
 
 
+def test_whether_greedy_answering_gives_a_text(forward):
+    with torch.inference_mode():
+        best = forward.plain(list(FEW))[-1].argmax().item()
+    found = weigh(forward, _texts((FEW, (best,)), (FEW, ((best + 1) % forward.vocabulary,))))
+    assert [each.greedy for each in found] == [True, False]
+
+
 @pytest.mark.parametrize("texts", [TREE, ODD, TREE + ODD, TREE[:1], []])
 def test_each_is_what_it_is_alone(forward, texts):
     with torch.inference_mode():
         wanted = [_alone(forward, text) for text in texts]
-    assert weigh(forward, texts) == pytest.approx(wanted, abs=1e-4)
+    assert _same(weigh(forward, texts), wanted)
 
 
 def test_passes_of_any_size_give_the_same(forward, monkeypatch):
     wanted = weigh(forward, TREE + ODD)
     monkeypatch.setattr(likelihood, "TOKENS", 12)
-    assert weigh(forward, TREE + ODD) == pytest.approx(wanted, abs=1e-5)
+    assert _same(weigh(forward, TREE + ODD), wanted)
     monkeypatch.setattr(likelihood, "LOGITS", 1)
-    assert weigh(forward, TREE + ODD) == pytest.approx(wanted, abs=1e-5)
+    assert _same(weigh(forward, TREE + ODD), wanted)
 
 
 def test_what_is_shared_is_read_once(forward, monkeypatch):

@@ -16,7 +16,8 @@ from edgelm.errors import EXIT_FAULT, EXIT_INPUT, EdgelmError, MissingPackage
 from edgelm.plugins import available
 
 # The order of the work, left to right; verbs of other packages come after.
-ORDER = ("train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "pack", "check", "score", "show", "ls", "data")
+ORDER = ("train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "lm-eval", "pack", "check",
+         "score", "holdout", "show", "ls", "data")  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143
 
 

@@ -114,6 +114,9 @@ class HFSession:
         """How likely the last so many tokens of each text are after those before them, in FP32."""
         results = []
         for ids, own in texts:
+            if not own:
+                results.append(Likelihood(0.0, True))
+                continue
             read_BT = torch.tensor([ids[:-1]], device=self.device)  # nothing is asked after the last token
             target_T = torch.tensor(ids[len(ids) - own :], device=self.device)
             logits_TV = self.model(read_BT).logits[0, len(ids) - 1 - own :].float()

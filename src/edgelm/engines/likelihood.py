@@ -13,6 +13,7 @@ from itertools import groupby
 import torch
 
 from edgelm.engines.attention import Fresh, Step
+from edgelm.engines.base import Likelihood
 from edgelm.engines.kv_cache import Beginning
 from edgelm.engines.model import Forward
 from edgelm.engines.prefixes import groups
@@ -70,9 +71,9 @@ class Pass:
 
 
 @torch.inference_mode()
-def weigh(forward: Forward, texts: Sequence[Text]) -> list[float]:
-    """The sum of the natural log-probabilities of each text's own tokens, in FP32."""
-    sums = [0.0] * len(texts)
+def weigh(forward: Forward, texts: Sequence[Text]) -> list[Likelihood]:
+    """How likely each text's own tokens are, in FP32."""
+    sums, greedy = [0.0] * len(texts), [True] * len(texts)
     kept: dict[tuple[int, ...], Beginning] = {}
     for some in _passes(texts, questions(texts), LOGITS // (4 * forward.vocabulary)):
         prefixes = {question.prefix for question in some if question.prefix}
@@ -80,10 +81,13 @@ def weigh(forward: Forward, texts: Sequence[Text]) -> list[float]:
         packed = _pack(texts, some, kept)
         logits_RV = forward.logits(packed.ids, packed.positions, packed.step, packed.wanted)
         targets_R1 = torch.tensor(packed.targets, device=logits_RV.device)[:, None]
-        logs = (logits_RV.gather(1, targets_R1)[:, 0] - logits_RV.logsumexp(-1)).tolist()
-        for number, log in zip(packed.texts, logs, strict=True):
+        target_R = logits_RV.gather(1, targets_R1)[:, 0]
+        logs = (target_R - logits_RV.logsumexp(-1)).tolist()
+        best = (target_R == logits_RV.amax(-1)).tolist()
+        for number, log, first in zip(packed.texts, logs, best, strict=True):
             sums[number] += log
-    return sums
+            greedy[number] &= first
+    return list(map(Likelihood, sums, greedy))
 
 
 def questions(texts: Sequence[Text]) -> list[Question]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
-from edgelm.engines.base import Reply, Request
+from edgelm.engines.base import Likelihood, Reply, Request
 from edgelm.engines.generate import Generation
 from edgelm.engines.hf import HF, HFSession
 from edgelm.engines.likelihood import Text, weigh
@@ -81,7 +81,6 @@ class LocalSession:
 
     def __init__(self, plain: HFSession, settings: dict[str, Any]) -> None:
         self.plain, self.rendering, self.settings = plain, plain.rendering, settings
-        self.forward = Forward(plain.model)
         self.why: str | None = None
         self._tried = False
         if why := refusal(plain.model, plain.rendering.generation):
@@ -115,17 +114,31 @@ class LocalSession:
         Raises:
             Unsupported: a continuation fills the context, or the logits are not finite.
         """
-        texts = [Text(tuple(ids), own) for ids, own in (self.rendering.pair_ids(*pair) for pair in pairs)]
-        if not self._can(text.ids for text in texts[:3]):
-            return self.plain.loglikelihood(pairs)
-        found = weigh(self.forward, texts)
-        if bad := [number for number, value in enumerate(found) if math.isnan(value)]:
+        return [each.log for each in self.weigh([self.rendering.pair_ids(*pair) for pair in pairs])]
+
+    def weigh(self, texts: Sequence[tuple[Sequence[int], int]]) -> list[Likelihood]:
+        """How likely the last so many tokens of each text are after those before them, in FP32.
+
+        Raises:
+            Unsupported: the logits are not finite.
+        """
+        if not self._can(ids for ids, _ in texts[:3]):
+            return self.plain.weigh(texts)
+        found = weigh(self.forward, [Text(tuple(ids), own) for ids, own in texts])
+        if bad := [number for number, each in enumerate(found) if math.isnan(each.log)]:
+            ids, own = texts[bad[0]]
             raise Unsupported(
                 f"the model's logits are not finite for {len(bad)} of {len(found)} texts",
-                why=f"the first is {pairs[bad[0]][1]!r:.60}; in 16 bits numbers may grow too large",
+                why=f"the first ends in {self.rendering.tokenizer.decode(ids[len(ids) - own :])!r:.60}; "
+                    "in 16 bits numbers may grow too large",
                 mend="use dtype=float32 or dtype=bfloat16",
-            )
+            )  # fmt: skip
         return found
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The model, running packed."""
+        return Forward(self.plain.model)
 
     @cached_property
     def limits(self) -> Limits:
