@@ -223,7 +223,7 @@ def test_a_busy_server_is_asked_again(folder, tiny, url, trouble):
 
 def test_a_server_that_stays_busy_is_given_up(folder, tiny, url):
     tiny.trouble = [(503, {"error": "loading"})] * 100
-    with pytest.raises(Unsupported, match=r"(?s)no server answers.*503.*loading"):
+    with pytest.raises(Unsupported, match=r"(?s)no answer comes.*503.*loading.*prompt=text"):
         _answers(OpenAI(url, concurrency=1), folder)
 
 
@@ -243,6 +243,16 @@ def test_a_server_with_another_tokenizer_is_refused(folder, tiny, url):
     tiny.begins = [1]
     with pytest.raises(Unsupported, match="another tokenizer"):
         _answers(OpenAI(url, prompt="text"), folder)
+
+
+def test_a_bare_text_lacks_its_beginning(folder, url):
+    for prompt, wanted in (("ids", ""), ("text", "begin"), ("bare", "bare")):
+        with OpenAI(url, prompt=prompt).open(Checkpoint(folder), "base") as session:
+            tokenizer = session.rendering.tokenizer
+            ids = [tokenizer.bos_token_id, 40, 41]
+            texts = {"begin": tokenizer.decode(ids), "bare": tokenizer.decode(ids[1:])}
+            assert session._prompt(ids) == (ids if prompt == "ids" else texts[wanted])
+            assert session._prompt(ids[1:]) == (ids[1:] if prompt == "ids" else texts["bare"])
 
 
 def test_an_absent_server_is_named_with_its_mend(folder):

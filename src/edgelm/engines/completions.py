@@ -16,6 +16,7 @@ from edgelm.errors import BadFile, BadOption, Unsupported
 
 KEY = "OPENAI_API_KEY"  # the environment variable with the key; it is sent and kept nowhere else
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each further try
+_IDS = "where it takes no token ids, give prompt=text"
 LONGEST_PAUSE = 60.0  # of those that a server may ask for
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
 
@@ -72,7 +73,7 @@ class Server:
 
     def _asked(self, method: str, url: str, pauses: tuple[float, ...] | None = None, **rest: Any) -> dict[str, Any]:
         """What a server says, tried again while it is busy or breaks off."""
-        why = ""
+        what, why = "no server answers", ""
         for pause in (*(PAUSES if pauses is None else pauses), None):
             try:
                 response = self._client.request(method, url, **rest)
@@ -80,23 +81,28 @@ class Server:
                 raise Unsupported(f"the server at {self.url} gave no answer in {self._client.timeout.read:g} seconds",
                                   mend="give timeout=…, or a smaller concurrency=…") from None  # fmt: skip
             except httpx.TransportError as error:
-                why, wish = f"{type(error).__name__}: {error}", 0.0
+                what, why, wish = "no server answers", f"{type(error).__name__}: {error}", 0.0
             except httpx.InvalidURL as error:
                 raise BadOption(f"{url} is no address", why=str(error), mend="give url=http://host:port/v1") from None
             else:
                 if response.status_code not in BUSY:
                     return self._read(response)
-                why, wish = f"it says {response.status_code}: {_said(response)}", _wish(response)
+                what, why, wish = (
+                    "no answer comes",
+                    f"it says {response.status_code}: {_said(response)}",
+                    _wish(response),
+                )
             if pause is not None:
                 time.sleep(max(pause, min(wish, LONGEST_PAUSE)))
-        raise Unsupported(f"no server answers at {self.url}", why=why, mend="start it, or give url=…")
+        mend = f"start it, or give url=…; {_IDS}"
+        raise Unsupported(f"{what} at {self.url}", why=why, mend=mend)
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         if response.status_code in (401, 403):
             raise BadOption(f"the server at {self.url} refuses the key", mend=f"set {KEY}")
         if response.status_code >= 400:
             raise Unsupported(f"the server at {self.url} refuses", why=f"{response.status_code}: {_said(response)}",
-                              mend="for token ids that it does not take, give prompt=text; see its log")  # fmt: skip
+                              mend=f"see its log; {_IDS}")  # fmt: skip
         try:
             told = response.json()
         except ValueError:

@@ -15,6 +15,7 @@ from edgelm.engines.completions import Server
 from edgelm.engines.render import Rendering, Truncate
 from edgelm.errors import BadOption, Unsupported
 
+SentAs = Literal["ids", "text", "bare"]
 TOLD = ("meta", "root", "max_model_len")  # what some servers tell of a model beside its name
 
 
@@ -27,7 +28,8 @@ class OpenAI:
         model: the server's name for it; the only one that it serves if not given.
         concurrency: questions under way at once.
         timeout: seconds for one answer.
-        prompt: how it is sent. Token ids are exact; of a text the server makes its own tokens, and may add a beginning.
+        prompt: how it is sent. Token ids are exact; of a text the server makes its own tokens. A bare text lacks the
+            token that begins it, for a server that puts it there itself.
         truncate: which part of a prompt that is too long goes.
     """
 
@@ -35,7 +37,7 @@ class OpenAI:
     model: str = ""
     concurrency: int = 8
     timeout: float = 600.0
-    prompt: Literal["ids", "text"] = "ids"
+    prompt: SentAs = "ids"
     truncate: Truncate = "left"
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ class OpenAI:
         """Load the tokenizer and find the model on the server."""
         rendering = Rendering(checkpoint, prompting, self.truncate)
         with contextlib.closing(self._server()) as server:
-            yield OpenAISession(rendering, server, concurrency=self.concurrency, as_ids=self.prompt == "ids")
+            yield OpenAISession(rendering, server, concurrency=self.concurrency, sent_as=self.prompt)
 
     def _server(self) -> Server:
         return Server(self.url, self.model, self.timeout)
@@ -74,8 +76,8 @@ class OpenAI:
 class OpenAISession:
     """A model on a server that answers greedily."""
 
-    def __init__(self, rendering: Rendering, server: Server, *, concurrency: int, as_ids: bool) -> None:
-        self.rendering, self.server, self.concurrency, self.as_ids = rendering, server, concurrency, as_ids
+    def __init__(self, rendering: Rendering, server: Server, *, concurrency: int, sent_as: SentAs) -> None:
+        self.rendering, self.server, self.concurrency, self.sent_as = rendering, server, concurrency, sent_as
 
     def text(self, prompt: Prompt) -> str:
         """What the model is given, as text."""
@@ -118,7 +120,11 @@ class OpenAISession:
 
     def _prompt(self, ids: list[int]) -> list[int] | str:
         """As ids, or as the text of exactly these tokens, in which special ones are spelled out."""
-        return ids if self.as_ids else self.rendering.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        tokenizer = self.rendering.tokenizer
+        if self.sent_as == "ids":
+            return ids
+        bare = self.sent_as == "bare" and ids[:1] == [tokenizer.bos_token_id]
+        return tokenizer.decode(ids[1:] if bare else ids, clean_up_tokenization_spaces=False)
 
     def _reply(self, request: Request, ids: list[int], choice: dict[str, Any]) -> Reply:
         """From the ids that came back, as every engine reads them; from the text where a server tells no ids."""
@@ -139,7 +145,7 @@ class OpenAISession:
             raise Unsupported(
                 f"the server reads a prompt as {read} tokens, the checkpoint as {given}",
                 why="it has another tokenizer, or puts a beginning of its own before texts",
-                mend="serve the same checkpoint, and give prompt=ids",
+                mend="serve the same checkpoint; give prompt=ids, or prompt=bare if it puts the beginning there itself",
             )
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
