@@ -127,6 +127,14 @@ def test_answers_do_not_depend_on_what_was_asked_before(folder):
     )
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_run_packed_too(folder, dtype):
+    found, session = _ask(Local(dtype=dtype), folder, QUESTIONS[:3])
+    assert session.why is None and len(found) == 3
+    with HF(dtype=dtype).open(Checkpoint(folder), "base") as plain:
+        assert session.loglikelihood(PAIRS[:2]) == pytest.approx(plain.loglikelihood(PAIRS[:2]), rel=0.05)
+
+
 def test_little_memory_makes_it_slower_not_different(folder):
     assert _ask(Local(memory=1), folder)[0] == _ask(Local(), folder)[0]
 
