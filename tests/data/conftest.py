@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def do_HEAD(self):  # noqa: N802
+    def do_HEAD(self):
         self._head(200, len(self.server.content))
 
     def _head(self, status, length, extra=()):
@@ -51,15 +51,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         server, wanted = self.server, self.headers.get("Range")
         server.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
         body = server.content[start:]
         if server.status:
-            return self._head(server.status, 0)
+            self._head(server.status, 0)
+            return
         if start and start >= len(server.content):
-            return self._head(416, 0, [("Content-Range", f"bytes */{len(server.content)}")])
+            self._head(416, 0, [("Content-Range", f"bytes */{len(server.content)}")])
+            return
         place = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
         self._head(206 if start else 200, len(body), [("Content-Range", place)] if start else ())
         end = server.breaks.pop(0) if server.breaks else None

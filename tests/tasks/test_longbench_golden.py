@@ -90,7 +90,8 @@ def test_answers_are_byte_equal_to_those_of_opencompass(runs, data, shared):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # models this small are slower on more
     asked = questions(LongBench(), data, Selection(), {})
-    with HF(batch=8, dtype="float32", device="cpu").open(Checkpoint(shared / "oracle/models/tiny-chatml"), "chat") as session:
+    model = Checkpoint(shared / "oracle/models/tiny-chatml")
+    with HF(batch=8, dtype="float32", device="cpu").open(model, "chat") as session:
         texts = {reply.key: reply.text for group in session.answer(asked.requests) for reply in group}
     torch.set_num_threads(threads)
     wanted = [row["prediction"] for rows in runs.values() for row in rows]
