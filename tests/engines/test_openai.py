@@ -28,7 +28,7 @@ class Tiny:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.bodies, self.headers, self.trouble, self.lock = [], [], [], threading.Lock()
         self.models = [{"id": "tiny", "owned_by": "tests", "max_model_len": 64}]
-        self.tells_ids, self.echoes, self.begins = True, True, []
+        self.tells_ids, self.echoes, self.goes_on, self.begins = True, True, False, []
         self.pages = {"/version": {"version": "1.2"}}
 
     @torch.inference_mode()
@@ -46,8 +46,10 @@ class Tiny:
         made = whole[0, len(prompt) :].tolist()
         ended = bool(ends) and made[-1] in ends
         shown = made[:-1] if ended else made
-        choice = {"text": self.tokenizer.decode(shown, skip_special_tokens=body.get("skip_special_tokens", True),
-                                                clean_up_tokenization_spaces=False)}  # fmt: skip
+        told = {"skip_special_tokens": body.get("skip_special_tokens", True), "clean_up_tokenization_spaces": False}
+        before = prompt if self.goes_on else []  # a text that goes on keeps the blank that begins it
+        whole = self.tokenizer.decode([*before, *shown], **told)
+        choice = {"text": whole[len(self.tokenizer.decode(before, **told)) :]}
         for stop in body.get("stop") or []:
             choice["text"], found, _ = choice["text"].partition(stop)
             ended = ended or bool(found)
@@ -144,6 +146,15 @@ def test_answers_are_those_of_the_plain_engine(folder, tiny, url, prompting, pro
         key: reply.prompt_tokens for key, reply in wanted.items()
     }
     assert {type(body["prompt"]) for body in tiny.bodies} == {list if prompt == "ids" else str}
+
+
+def test_a_blank_that_the_tokenizer_drops_is_dropped(shared):
+    folder = shared / "data/models/stories260K-hf"
+    tiny = Tiny(folder)
+    tiny.tells_ids, tiny.goes_on = False, True
+    with _serving(tiny) as url:
+        wanted, found = _answers(HF(batch=1), folder, "base"), _answers(OpenAI(url), folder, "base")
+    assert {key: reply.text for key, reply in found.items()} == {key: reply.text for key, reply in wanted.items()}
 
 
 @pytest.mark.parametrize("tells_ids", [True, False])

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from edgelm.chat import Prompt, Prompting
@@ -133,11 +134,20 @@ class OpenAISession:
         if isinstance(made := choice.get("token_ids"), list):
             return self.rendering.reply(request, made, len(ids))
         text, tokenizer = choice["text"], self.rendering.tokenizer
+        if self._drops_first_blank:
+            text = text.removeprefix(" ")
         if tokenizer.clean_up_tokenization_spaces:
             text = tokenizer.clean_up_tokenization(text)
         finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
         tokens = usage.get("completion_tokens", len(tokenizer(text, add_special_tokens=False)["input_ids"]))
         return Reply(request.key, self.rendering.cut(text, request.stop), tokens, len(ids), finish)
+
+    @cached_property
+    def _drops_first_blank(self) -> bool:
+        """Whether tokens decoded by themselves lack the blank that begins them, as SentencePiece's do."""
+        tokenizer = self.rendering.tokenizer
+        one, both = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "a the"))
+        return both[: len(one)] == one and not tokenizer.decode(both[len(one) :]).startswith(" ")
 
     def _require_same(self, read: int | None, given: int) -> None:
         """Refuse a server that reads a prompt as another number of tokens: it would answer another question."""
