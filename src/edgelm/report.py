@@ -82,6 +82,7 @@ class TaskScore(_Record):
     prompting: Literal["chat", "base"]
     engine: dict[str, Any]  # the settings and versions that the answers depend on
     subsets: dict[str, SubsetScore] = Field(default_factory=dict)
+    notes: dict[str, int] = Field(default_factory=dict)  # what must be known of some answers, and of how many
     figures: dict[str, Exact] = Field(default_factory=dict)  # what the protocol reports beside the score
     conditions: dict[str, Any] = Field(default_factory=dict)  # what the marks depend on beside the answers
 
@@ -135,6 +136,7 @@ class Answer(_Record):
     prompt_tokens: int
     finish: Literal["stop", "length"]
     subset: str | None = None
+    note: str | None = None  # how it was made, where the engine's name does not say
 
 
 class Report(_Record):

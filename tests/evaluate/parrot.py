@@ -25,6 +25,7 @@ class Parrot:
     poison: str = ""  # what kills the worker that reads it
     once: Path | None = None  # a file that the first killed worker leaves, so that no other is killed
     refuses: bool = False
+    note: str | None = None  # on every answer
     seconds: float = 0.0  # for each batch
 
     asked: ClassVar[Counter] = Counter()
@@ -57,7 +58,7 @@ class Parrot:
                 self._die()
             time.sleep(self.seconds)
             self.asked.update(request.key for request in group)
-            yield [Reply(r.key, f"B {len(r.prompt.base_text()) % 3}", 2, 5, "stop") for r in reversed(group)]
+            yield [Reply(r.key, f"B {len(r.prompt.base_text()) % 3}", 2, 5, "stop", self.note) for r in reversed(group)]
 
     def _die(self) -> None:
         if self.once is None or not self.once.exists():

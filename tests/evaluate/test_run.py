@@ -16,6 +16,7 @@ from edgelm.checkpoint import Card, Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile, BadOption, EdgelmError, NoSpace
 from edgelm.evaluate import run as running
+from edgelm.evaluate.cautions import cautions
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.evaluate.run import evaluate
 from edgelm.files import JsonLog, sha256_bytes
@@ -73,6 +74,14 @@ def test_a_report_says_what_was_asked_and_what_it_earned(run, tmp_path, tiny):
         assert score.samples == score.of == ROWS and score.complete
         assert score.protocol.startswith(f"own-1/{label}-") and score.prompting == "chat"
     assert 0 < report.tasks["gsm8k"].score < 100 and 0 < report.tasks["chid"].score < 100
+
+
+def test_what_must_be_known_of_the_answers_stands_in_the_report(run, tmp_path, parrot):
+    noted = parrot.Parrot(note="by another: it was said so")
+    wanted = {"by another: it was said so": ROWS}
+    assert [score.notes for score in run(noted).tasks.values()] == [wanted, wanted]
+    assert [score.notes for score in run(noted).tasks.values()] == [wanted, wanted], "kept with the answers"
+    assert "it was said so" in "".join(cautions(Report.load(tmp_path / "report"), []))
 
 
 def test_nothing_is_asked_twice_and_no_model_is_loaded_for_nothing(run, tmp_path, parrot, finished):

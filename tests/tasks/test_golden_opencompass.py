@@ -13,6 +13,7 @@ import torch
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Request
 from edgelm.engines.hf import HF
+from edgelm.engines.local import Local
 from edgelm.plugins import parse
 from edgelm.report import FULL_MARK
 from edgelm.tasks.bbh import SETS
@@ -22,7 +23,8 @@ SPECS = {
     "truthful_qa": "truthfulqa", **{f"bbh-{name}": f"bbh:subsets={name}" for name in SETS},
 }  # fmt: skip
 ROWS = {"truthful_qa": slice(2, 815)}
-BATCH = 8  # as OpenCompass ran
+# The plain one as OpenCompass ran
+ENGINES = [HF(batch=8, dtype="float32", device="cpu"), Local(dtype="float32", device="cpu")]
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +81,11 @@ def test_marks_row_by_row(rows, golden, name):
     *((name, f"chat/{name}", "tiny-chatml") for name in SPECS),
     pytest.param("gsm8k", "gsm8k64_chaos_chat_bs8", "tiny-chaos", marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_answers_of_the_plain_engine_are_byte_equal(shared, rows, golden, name, file, model):
+@pytest.mark.parametrize("engine", ENGINES, ids=["hf", "local"])
+def test_answers_are_byte_equal(shared, rows, golden, engine, name, file, model):
     (task, samples), wanted = rows(name), golden(file)
     requests = [Request(row, int(row), samples[int(row)].prompt, task.max_tokens, task.stop) for row in wanted]
     checkpoint = Checkpoint(shared / "oracle/models" / model)
-    with HF(batch=BATCH, dtype="float32", device="cpu").open(checkpoint, "chat") as session:
+    with engine.open(checkpoint, "chat") as session:
         replies = {reply.key: reply.text for group in session.answer(requests) for reply in group}
     assert replies == {row: answer["prediction"] for row, answer in wanted.items()}

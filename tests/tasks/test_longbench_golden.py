@@ -13,6 +13,7 @@ import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.hf import HF
+from edgelm.engines.local import Local
 from edgelm.evaluate.questions import Selection, questions
 from edgelm.report import mean_percent
 from edgelm.tasks.longbench import PROMPTS, LongBench
@@ -86,12 +87,15 @@ def test_prompts_are_those_of_opencompass(runs, data):
     assert asked == [[{"role": "user", "content": text}] for text in wanted]
 
 
-def test_answers_are_byte_equal_to_those_of_opencompass(runs, data, shared):
+@pytest.mark.parametrize(
+    "engine", [HF(batch=8, dtype="float32", device="cpu"), Local(dtype="float32", device="cpu")], ids=["hf", "local"]
+)
+def test_answers_are_byte_equal_to_those_of_opencompass(engine, runs, data, shared):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # models this small are slower on more
     asked = questions(LongBench(), data, Selection(), {})
     model = Checkpoint(shared / "oracle/models/tiny-chatml")
-    with HF(batch=8, dtype="float32", device="cpu").open(model, "chat") as session:
+    with engine.open(model, "chat") as session:
         texts = {reply.key: reply.text for group in session.answer(asked.requests) for reply in group}
     torch.set_num_threads(threads)
     wanted = [row["prediction"] for rows in runs.values() for row in rows]

@@ -25,13 +25,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """The text that came back, cut before the stop string, with the number of tokens read and made."""
+    """The text that came back, cut before the stop string, with the number of tokens read and made.
+
+    `note` says what a report must tell of how it was made, if the engine's name does not.
+    """
 
     key: str
     text: str
     tokens: int
     prompt_tokens: int
     finish: Literal["stop", "length"]
+    note: str | None = None
 
 
 class Likelihood(NamedTuple):

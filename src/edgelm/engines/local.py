@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -87,9 +87,9 @@ class LocalSession:
             self._step_aside(why)
 
     @property
-    def notes(self) -> dict[str, str]:
-        """What the report should say about how the answers were made."""
-        return {"runs": "hf", "why": self.why} if self.why else {"runs": "local"}
+    def note(self) -> str | None:
+        """What a report must tell of how the answers were made."""
+        return f"by hf: {self.why}" if self.why else None
 
     def text(self, prompt: Prompt) -> str:
         """What the model is given, as text."""
@@ -106,7 +106,8 @@ class LocalSession:
         if self._can(self.rendering.prompt_ids(request) for request in requests[:3]):
             yield from Generation(self.forward, self.rendering, requests, self.limits).replies()
         else:
-            yield from self.plain.answer(requests)
+            for replies in self.plain.answer(requests):
+                yield [replace(reply, note=self.note) for reply in replies]
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Natural log of each continuation's probability after its context, summed over its tokens, in FP32.

@@ -28,7 +28,9 @@ def _weigh(session: Session, requests: Sequence[Request]) -> list[Reply]:
     pairs = [(context, choice) for context, request in zip(contexts, requests, strict=True)
              for choice in request.choices]  # fmt: skip
     logs = iter(session.loglikelihood(pairs))
-    return [Reply(each.key, json.dumps([next(logs) for _ in each.choices]), 0, 0, "stop") for each in requests]
+    texts = [json.dumps([next(logs) for _ in each.choices]) for each in requests]
+    note = getattr(session, "note", None)
+    return [Reply(each.key, text, 0, 0, "stop", note) for each, text in zip(requests, texts, strict=True)]
 
 
 def timed(groups: Iterable[list[Reply]]) -> Iterator[Answered]:

@@ -18,6 +18,7 @@ def cautions(report: Report, efforts: Sequence[Effort]) -> list[str]:
         "Only some rows were asked, so these are estimates and no results": _partial(report),
         "Not of the official protocol, and not comparable with published scores": _unofficial(report),
         "Programs were run without a sandbox": _unconfined(report),
+        "Answers made otherwise than by the engine named": _noted(report),
         "Answers that ran past the model’s context": _beyond(efforts),
         "Questions that filled the context and may have lost their beginning": _filled(efforts),
         "Answers ended by the cap on tokens and not by the model": _capped(efforts),
@@ -37,6 +38,11 @@ def _unofficial(report: Report) -> list[str]:
 def _unconfined(report: Report) -> list[str]:
     sandboxes = {task: str(score.conditions.get("sandbox")) for task, score in report.tasks.items()}
     return [_title(task) for task, sandbox in sandboxes.items() if sandbox.startswith("NONE")]
+
+
+def _noted(report: Report) -> list[str]:
+    return [f"{_title(task)} {number:,} ({note})"
+            for task, score in report.tasks.items() for note, number in score.notes.items()]  # fmt: skip
 
 
 def _beyond(efforts: Sequence[Effort]) -> list[str]:

@@ -59,7 +59,8 @@ class Kept:
 
     def add(self, replies: Iterable[Reply]) -> None:
         """Keep answers: one write for all of them."""
-        rows = [vars(reply) for reply in replies if reply.key not in self.rows]
+        new = (vars(reply) for reply in replies if reply.key not in self.rows)
+        rows = [{name: value for name, value in row.items() if value is not None} for row in new]
         self._log.append(rows)
         self.rows.update((row["key"], row) for row in rows)
 

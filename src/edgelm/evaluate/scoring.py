@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def score(asked: Questions, answers: Sequence[Answer], prompting: Prompting, eng
         of=asked.total, prompting=prompting, engine=dict(engine),
         subsets={name: SubsetScore(score=mean_percent(own), samples=len(own))
                  for name, own in marks.items() if name is not None},
-        figures=asked.task.figures(rows), conditions=asked.task.conditions(),
+        notes=Counter(each.note for each in answers if each.note), figures=asked.task.figures(rows),
+        conditions=asked.task.conditions(),
     )  # fmt: skip
 
 
