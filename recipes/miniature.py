@@ -28,6 +28,7 @@ from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write as write_suite
 from edgelm.deploy.base import deploy
 from edgelm.evaluate.run import evaluate
+from edgelm.evaluate.views import PAGE, write_views
 from edgelm.measure import measure
 from edgelm.pack import Entry, pack
 from edgelm.plugins import parse
@@ -89,8 +90,10 @@ def report_on(out: Path, name: str) -> None:
     model, scores, speed = Checkpoint(out / name), out / f"{name}-scores", out / f"{name}-speed"
     if not (scores / REPORT).exists():
         with timed(f"evaluate {name}"), progress() as bar:
-            tasks = [(parse("tasks", task), DataFolder(out / "data")) for task in TASKS]
-            evaluate(model, tasks, parse("engines", "hf:batch=25"), scores, progress=bar)
+            data = DataFolder(out / "data")
+            tasks = [(parse("tasks", task), data) for task in TASKS]
+            evaluate(model, tasks, parse("engines", "local"), scores, progress=bar)
+            write_views(scores, {task.label: task.samples(data) for task, data in tasks})
     if not speed.exists():
         with timed(f"measure {name}"), progress() as bar:
             workload = Workload(
@@ -126,6 +129,7 @@ def hold(out: Path) -> None:
     emit_table(("task", ">base, %", ">guessing, %"), rows, title="\nThe base, trained from scratch")
     show_board(standing)
     note(f"\nThe page: {board / TRACK / 'index.html'}")
+    note(f"Every answer: {out / 'base-scores' / PAGE}, and so for {', '.join(map(str.lower, TEAMS))}")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
-"""The whole journey runs, goes on where it stopped, and the README's commands work on what it makes."""
+"""The whole journey runs, goes on where it stopped, and the commands of the documents work on what it makes."""
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgelm.checkpoint import Checkpoint
+from edgelm.cli.evaluate import TASKS
 from edgelm.report import Report
 from edgelm.submission import Submission
 
@@ -59,24 +61,43 @@ def test_a_second_run_only_scores(journey: tuple[Path, str]) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "out/demo").rglob("*.safetensors")}
 
 
-def _commands(text: str) -> list[str]:
-    """The lines after `$ ` in the README's console blocks."""
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+def test_every_answer_has_a_page(journey: tuple[Path, str]) -> None:
+    folder, printed = journey
+    assert "Every answer: out/demo/base-scores/index.html" in printed
+    for name in ("base", *TEAMS):
+        assert "Question: " in (folder / f"out/demo/{name}-scores/index.html").read_text()
+
+
+def _commands(document: str) -> list[str]:
+    """The lines after `$ ` in a document's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def _follow(commands: list[str], folder: Path) -> None:
+    """Do as the reader does, who has the whole demo behind him and the environment active."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        _run(["env", "-u", "EDGELM_DATA", f"PATH={path}", "bash", "-euc", command], folder)
 
 
 def test_the_commands_of_the_readme_work(journey: tuple[Path, str]) -> None:
     folder = journey[0]
-    commands = _commands((ROOT / "README.md").read_text())
+    commands = _commands("README.md")
     assert commands[:2] == ["scripts/demo", "source .venv/bin/activate"]
     assert (ROOT / "scripts" / "demo").stat().st_mode & 0o111
-    # The README's reader has the whole demo behind him and the environment active; here its folder is on the path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for command in commands[2:]:
-        _run(["env", f"PATH={path}", "bash", "-euc", command], folder)
+    _follow(commands[2:], folder)
     assert Report.load(folder / "out/mine-scores").tasks["chid"].complete
     board = (folder / "out/board/compression/board.csv").read_text().splitlines()
     assert len(board) == 1 + len(TEAMS) + 1
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="programs are run in bubblewrap")
+def test_the_commands_of_the_page_on_evaluation_work(journey: tuple[Path, str]) -> None:
+    folder = journey[0]
+    _follow(_commands("docs/evaluation.md"), folder)
+    assert set(Report.load(folder / "out/report").tasks) == {*TASKS, "gsm8k-fixed"}
+    assert "</html>" in (folder / "out/comparison.html").read_text()
 
 
 def test_the_first_command_stands_within_fifteen_lines() -> None:
