@@ -5,7 +5,10 @@
 Each way answers the same questions (see workload.py) on one thread in FP32, in a process of its own, loading left out;
 all ways run once in each round, so that what else the machine does falls on all of them. A peer is run by the Python of
 an environment in which it is installed; the others are named as absent. Reported are medians and ranges of CPU seconds,
-ratios to the first way, and how many answers equal the first way's.
+ratios to the first way, and how many answers equal the first way's. With --device cuda the model is in FP16, and the
+seconds are those of the clock:
+
+    python benchmarks/evaluate.py --device cuda --shape 8b --questions 96 --jobs generate --rounds 1
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Any
 import workload
 
 HERE = Path(__file__).parent
+CLOCKS = {"cpu": "cpu", "cuda": "wall"}  # what is measured on a device
 JOBS = {"generate": "Answers", "weigh": "Log-likelihood of choices"}
 
 
@@ -37,24 +41,24 @@ class Way:
     setting: str
     results: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, folder: Path, job: str) -> None:
+    def run(self, folder: Path, job: str, device: str) -> None:
         """Do the job once in a process of its own."""
         with tempfile.NamedTemporaryFile(suffix=".json") as result:
             command = [self.python, str(HERE / "ways" / self.script), str(folder), job, self.setting, result.name]
-            subprocess.run(command, check=True, env=_environment(), stdout=sys.stderr)
+            subprocess.run(command, check=True, env=_environment(device), stdout=sys.stderr)
             self.results.append(json.loads(Path(result.name).read_text()))
 
-    @property
-    def cpu(self) -> float:
-        """Median CPU seconds."""
-        return statistics.median(each["cpu"] for each in self.results)
+    def seconds(self, clock: str) -> list[float]:
+        """Seconds of each run by one of its clocks, `cpu` or `wall`."""
+        return [each[clock] for each in self.results]
 
 
-def _environment() -> dict[str, str]:
-    """One thread, and nothing from the network."""
+def _environment(device: str) -> dict[str, str]:
+    """One thread, and nothing from the network; no GPU if the CPU is measured."""
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "0"}
     offline = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
-    return os.environ | single | offline | {"TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    return os.environ | single | offline | hidden | {"TOKENIZERS_PARALLELISM": "false"}
 
 
 def ways(job: str, options: argparse.Namespace) -> list[Way]:
@@ -72,17 +76,17 @@ def ways(job: str, options: argparse.Namespace) -> list[Way]:
 
 def measure(job: str, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """All ways in turn, round after round; one row of figures each."""
-    tried = ways(job, options)
+    tried, clock = ways(job, options), CLOCKS[options.device]
     for number in range(options.rounds):
         for way in tried:
-            way.run(folder, job)
-            print(f"round {number + 1}: {way.name}: {way.results[-1]['cpu']:.1f} CPU s", file=sys.stderr)
+            way.run(folder, job, options.device)
+            print(f"round {number + 1}: {way.name}: {way.results[-1][clock]:.1f} s", file=sys.stderr)
     first = tried[0]
     return [
-        {"job": job, "way": way.name, "cpu": way.cpu, "range": [min(cpus), max(cpus)], "faster": first.cpu / way.cpu,
-         "wall": statistics.median(each["wall"] for each in way.results), "equal": _equal(job, first, way),
-         "of": len(first.results[0]["answers"]), "tokens": way.results[0]["tokens"]}
-        for way in tried for cpus in [[each["cpu"] for each in way.results]]
+        {"job": job, "way": way.name, "seconds": statistics.median(seconds), "range": [min(seconds), max(seconds)],
+         "faster": statistics.median(first.seconds(clock)) / statistics.median(seconds),
+         "equal": _equal(job, first, way), "of": len(first.results[0]["answers"]), "tokens": way.results[0]["tokens"]}
+        for way in tried for seconds in [way.seconds(clock)]
     ]  # fmt: skip
 
 
@@ -98,6 +102,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--groups", type=int, default=1)
+    parser.add_argument("--shape", choices=list(workload.SHAPES), default="30m")
+    parser.add_argument("--device", choices=list(CLOCKS), default="cpu")
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
     for peer in ("lm-eval", "opencompass", "vllm"):
         parser.add_argument(f"--{peer}", metavar="PYTHON", help=f"Python of an environment with {peer}")
@@ -107,14 +113,15 @@ def main() -> None:
     if absent:
         print(f"absent peers: {', '.join(absent)}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        workload.write(Path(folder), questions=options.questions, groups=options.groups)
+        workload.write(Path(folder), questions=options.questions, groups=options.groups, shape=options.shape)
         figures = [row for job in options.jobs for row in measure(job, Path(folder), options)]
     for job in options.jobs:
-        print(f"\n{JOBS[job]}\n{'way':40} {'CPU s':>8} {'range':>15} {'faster':>8} {'wall s':>8} {'equal':>9}")
+        unit = f"{CLOCKS[options.device]} s"
+        print(f"\n{JOBS[job]}\n{'way':40} {unit:>8} {'range':>15} {'faster':>8} {'equal':>9}")
         for row in (row for row in figures if row["job"] == job):
             low, high = row["range"]
-            print(f"{row['way']:40} {row['cpu']:8.1f} {f'{low:.1f}–{high:.1f}':>15} {row['faster']:7.1f}× "
-                  f"{row['wall']:8.1f} {row['equal']:>4}/{row['of']}")  # fmt: skip
+            print(f"{row['way']:40} {row['seconds']:8.1f} {f'{low:.1f}–{high:.1f}':>15} {row['faster']:7.1f}× "
+                  f"{row['equal']:>4}/{row['of']}")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 

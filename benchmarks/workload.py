@@ -1,6 +1,6 @@
-"""What the evaluation benchmark runs: a model of 30M random weights and prompts in the shape of BBH and GSM8K, by seed.
+"""What the evaluation benchmark runs: a model of random weights and prompts in the shape of BBH and GSM8K, by seed.
 
-    python benchmarks/workload.py FOLDER [--questions 64] [--groups 1] [--seed 0]
+    python benchmarks/workload.py FOLDER [--questions 64] [--groups 1] [--seed 0] [--shape 30m]
 
 FOLDER/model is an ordinary checkpoint, FOLDER/questions.jsonl holds {group, prompt, max_tokens} and
 FOLDER/choices.jsonl {context, continuation}. Every prompt of a group begins with the same 1,000 to 1,500 tokens, as
@@ -24,11 +24,13 @@ VOCABULARY = 8192
 CONTEXT = 4096
 MAX_TOKENS = 512
 MEAN_ANSWER = 90  # tokens: one id in so many ends an answer
-SHAPE = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8,
-         "num_key_value_heads": 4}  # fmt: skip
+SHAPES = {  # layers, hidden, feed-forward, heads, KV heads
+    "30m": (8, 512, 1536, 8, 4),
+    "8b": (32, 4096, 14336, 32, 8),  # Llama-3-8B with a small vocabulary
+}
 
 
-def write(folder: Path, *, questions: int = 64, groups: int = 1, seed: int = 0, shape: dict[str, int] = SHAPE) -> None:
+def write(folder: Path, *, questions: int = 64, groups: int = 1, seed: int = 0, shape: str = "30m") -> None:
     """Write model, questions and choices."""
     draw = random.Random(seed)
     words = [_word(draw) for _ in range(3000)]
@@ -74,14 +76,20 @@ def _tokenizer(words: list[str], draw: random.Random) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>", pad_token="<|end|>")
 
 
-def _model(folder: Path, tokenizer: Any, shape: dict[str, int], seed: int) -> None:
+def _model(folder: Path, tokenizer: Any, shape: str, seed: int) -> None:
+    """A Llama of random weights: in FP32, or, where a GPU can make a large one quickly, in FP16."""
     torch.manual_seed(seed)
-    # Weights three times as wide as usual: with the usual ones a random model repeats one token for ever.
+    layers, hidden, feed_forward, heads, kv_heads = SHAPES[shape]
     config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, max_position_embeddings=CONTEXT, initializer_range=0.06, tie_word_embeddings=False,
-        bos_token_id=None, eos_token_id=0, pad_token_id=0, **shape,
+        vocab_size=VOCABULARY, max_position_embeddings=CONTEXT, tie_word_embeddings=False, num_hidden_layers=layers,
+        hidden_size=hidden, intermediate_size=feed_forward, num_attention_heads=heads, num_key_value_heads=kv_heads,
+        # Wider than usual: with the usual weights a random model repeats one token for ever.
+        initializer_range=1.36 / hidden**0.5, bos_token_id=None, eos_token_id=0, pad_token_id=0,
     )  # fmt: skip
-    model = transformers.LlamaForCausalLM(config)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = transformers.LlamaForCausalLM(config)
+    if torch.cuda.is_available():
+        model.half()
     ends = sorted(random.Random(seed).sample(range(VOCABULARY), VOCABULARY // MEAN_ANSWER))
     model.generation_config.eos_token_id = [0, *ends]
     model.save_pretrained(folder)
@@ -105,4 +113,5 @@ if __name__ == "__main__":
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--groups", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shape", choices=list(SHAPES), default="30m")
     write(**vars(parser.parse_args()))
