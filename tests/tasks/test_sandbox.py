@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgelm.errors import Unsupported
-from edgelm.tasks.sandbox import base, bubblewrap, seccomp
+from edgelm.tasks.sandbox import base, bubblewrap, packages, seccomp
 from edgelm.tasks.sandbox.base import Limits, ends_well
 from edgelm.tasks.sandbox.unconfined import Unconfined
 
@@ -176,6 +176,59 @@ def test_time_counts_from_the_programs_beginning(sandbox):
     quick = dataclasses.replace(sandbox, limits=limits)
     assert ends_well(quick, "import time; time.sleep(0.1)")
     assert not ends_well(quick, "import time; time.sleep(0.9)")
+
+
+# The package beside the standard library
+
+INVERT = "import numpy as np\na = np.eye(300) * 2\nassert (np.linalg.inv(a) @ a == np.eye(300)).all()"
+
+
+@pytest.fixture
+def place(request, confined):
+    pytest.importorskip("numpy")
+    found = request.getfixturevalue("sandbox") if confined else Unconfined(SHORT)
+    if found.conditions()["packages"] == "the standard library alone":
+        pytest.skip("the interpreter of the sandbox is another than numpy is built for")
+    return found
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_numpy_can_be_imported_where_it_is_installed(place):
+    import numpy
+
+    assert place.conditions()["packages"] == f"the standard library and numpy {numpy.__version__}"
+    assert ends_well(place, INVERT)
+    assert ends_well(place, "import numpy.testing, numpy.random, numpy.fft, numpy.polynomial")
+    assert ends_well(place, "import os, numpy; assert os.environ['OMP_NUM_THREADS'] == '1'")
+    assert not ends_well(place, "import numpy; numpy.ones(1 << 30)")
+
+
+@pytest.mark.parametrize("name", ["pytest", "pluggy", "pydantic", "hypothesis", "edgelm", "numpy.libs"])
+@pytest.mark.parametrize("confined", [True, False])
+def test_nothing_else_of_the_site_packages_can_be_imported(place, name):
+    assert not ends_well(place, f"import numpy\nimport {name}")
+
+
+@pytest.mark.parametrize("confined", [True])
+def test_no_other_package_is_there_and_this_one_cannot_be_changed(place):
+    assert ends_well(place, "import os; assert {'numpy'} <= {*os.listdir('/packages')} <= {'numpy', 'numpy.libs'}")
+    for path in ("/packages/x.py", "/packages/numpy/x.py", "/packages/numpy/__init__.py"):
+        assert ends_well(place, f"try: open({path!r}, 'a')\nexcept OSError: pass\nelse: raise ValueError")
+
+
+@pytest.mark.parametrize("content", ["raise ImportError", "while True: memory = [memory, bytes(1 << 20)]"])
+def test_a_package_that_cannot_be_imported_is_not_promised(sandbox, monkeypatch, tmp_path, content):
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy/__init__.py").write_text(content)
+    tmp_path.chmod(0o755)
+    plain = dataclasses.replace(sandbox, beside=())
+    plain = dataclasses.replace(plain, facts=bubblewrap._tried(plain))
+    assert plain.conditions()["packages"] == "the standard library alone"
+    monkeypatch.setattr(packages, "folders", lambda: (tmp_path / "numpy",))
+    assert bubblewrap._with_package(plain) == plain
+    monkeypatch.setattr(packages, "folders", lambda: ())
+    assert bubblewrap._with_package(plain) == plain
+    assert not ends_well(plain, "import numpy") and ends_well(plain, "'numpy'")
 
 
 # What it says of itself

@@ -147,8 +147,13 @@ def pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         yield reader, writer
 
 
-def interpreter_words(python: str, orders: dict[str, Any], limits: Limits, tells: int) -> list[str]:
-    """The command that runs `inside.py`: no environment, no site packages, no folder of the user's."""
+def interpreter_words(
+    python: str, orders: dict[str, Any], limits: Limits, tells: int, packages: str | None
+) -> list[str]:
+    """The command that runs `inside.py`: no environment, no site packages, no folder of the user's.
+
+    One package is found in the folder `packages`, if it is given.
+    """
     source = (files("edgelm.tasks.sandbox") / "inside.py").read_text(encoding="utf-8")
-    whole = orders | {"limits": limits.of_process(), "tell": tells}
+    whole = orders | {"limits": limits.of_process(), "tell": tells, "packages": packages}
     return [python, "-I", "-S", "-B", "-c", source, json.dumps(whole)]

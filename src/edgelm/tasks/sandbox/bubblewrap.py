@@ -1,14 +1,15 @@
 """The sandbox made by bubblewrap: namespaces of its own, an empty file system but for the interpreter, no network.
 
-A program sees the system's libraries and the interpreter, read-only, a folder `/tmp` in memory, four devices, and
-nothing else: no home, no `/etc`, no `/proc`, no other process. Root first becomes nobody, because the system does not
-limit root's processes. What the sandbox holds is tried before the first program, from within and from outside; one
-that does not hold is refused.
+A program sees the system's libraries, the interpreter and one package, read-only, a folder `/tmp` in memory, four
+devices, and nothing else: no home, no `/etc`, no `/proc`, no other process. Root first becomes nobody, because the
+system does not limit root's processes. What the sandbox holds is tried before the first program, from within and from
+outside; one that does not hold is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -23,11 +24,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgelm.errors import Unsupported
-from edgelm.tasks.sandbox import seccomp
+from edgelm.tasks.sandbox import packages, seccomp
 from edgelm.tasks.sandbox.base import FirstProcess, Limits, Running, interpreter_words, pipe
 
 NOBODY = 65534  # the user that a program is inside, and outside if root started it
 FOLDER = "/tmp"
+PACKAGES = "/packages"
 DEVICES = ("null", "zero", "random", "urandom")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 NEEDED = {"ipc", "mnt", "net", "pid", "user"}  # without these it is no sandbox; the others are taken where they can be
@@ -43,6 +45,7 @@ class Bubblewrap:
     Attributes:
         python: the interpreter that runs the programs.
         extra: flags that not every version or system has.
+        beside: the folders of the package that programs may import beside the standard library.
         facts: what was found when it was tried.
     """
 
@@ -50,12 +53,13 @@ class Bubblewrap:
     program: str
     python: Path
     extra: tuple[str, ...] = ()
+    beside: tuple[Path, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
     def conditions(self) -> dict[str, Any]:
         """What it is and what it was found to hold."""
         return {
-            "sandbox": _version(self.program), **self.facts, "packages": "the standard library alone",
+            "sandbox": _version(self.program), **self.facts,
             "seconds": self.limits.seconds, "memory": self.limits.memory, "processes": self.limits.processes,
             "disk": self.limits.disk, "open_files": self.limits.open_files,
         }  # fmt: skip
@@ -74,7 +78,8 @@ class Bubblewrap:
                 filling.close()
                 passed.append(filtering)
                 words += ["--seccomp", str(filtering.fileno())]
-            words += ["--", *interpreter_words(str(self.python), orders, self.limits, telling.fileno())]
+            found_in = PACKAGES if self.beside else None
+            words += ["--", *interpreter_words(str(self.python), orders, self.limits, telling.fileno(), found_in)]
             account = NOBODY if os.geteuid() == 0 else None
             process = subprocess.Popen(
                 words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -102,6 +107,8 @@ class Bubblewrap:
             words += ["--symlink", str(Path(folder).readlink()), folder] if link else ["--ro-bind-try", folder, folder]
         if not self.python.is_relative_to("/usr"):
             words += ["--ro-bind", *[str(_prefix(self.python))] * 2]
+        for package in self.beside:
+            words += ["--ro-bind", str(package), f"{PACKAGES}/{package.name}"]
         words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
         for device in DEVICES:
             words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
@@ -123,14 +130,23 @@ def bubblewrap(limits: Limits) -> Bubblewrap:
     why = "there is no python"
     for python in _interpreters():
         for extra in (("--disable-userns",), ()):
+            sandbox = Bubblewrap(limits, program, python, extra)
             try:
-                facts = _tried(Bubblewrap(limits, program, python, extra))
+                return _with_package(dataclasses.replace(sandbox, facts=_tried(sandbox)))
             except Unsupported as error:
                 why = error.why
-            else:
-                return Bubblewrap(limits, program, python, extra, facts)
     mend = f"permit user namespaces, or install python where all users can read it; {_WITHOUT}"
     raise Unsupported("bubblewrap makes no sandbox here", why=why, mend=mend)
+
+
+def _with_package(sandbox: Bubblewrap) -> Bubblewrap:
+    """The same sandbox with the package in it, if it can be imported there: by that interpreter, within the limits."""
+    if beside := packages.folders():
+        fuller = dataclasses.replace(sandbox, beside=beside)
+        with contextlib.suppress(Unsupported):  # such as a folder that the user nobody cannot read
+            facts = _tried(fuller)
+            return dataclasses.replace(fuller, facts=facts) if facts != sandbox.facts else sandbox
+    return sandbox
 
 
 def _interpreters() -> list[Path]:
@@ -166,7 +182,8 @@ def _tried(sandbox: Bubblewrap) -> dict[str, Any]:
     if holes:
         raise Unsupported("it does not hold", why=json.dumps(holes))
     calls = "filtered" if seccomp.program() else "not filtered"
-    return {"python": found["python"], "namespaces": namespaces, "system_calls": calls, "flags": list(sandbox.extra)}
+    return {"python": found["python"], "packages": packages.importable(found["package"]), "namespaces": namespaces,
+            "system_calls": calls, "flags": list(sandbox.extra)}  # fmt: skip
 
 
 def _hidden(python: Path) -> list[str]:

@@ -1,9 +1,10 @@
 """The part that runs within the sandbox: it binds itself by limits, runs the program handed in, and tells of its end.
 
 Its own source is passed to `python -I -S -c SOURCE ORDERS`, so it needs the standard library alone and no file that the
-sandbox could see. ORDERS is JSON: the limits, what to do, and the descriptor to tell the outcome on. Standard input
-holds a secret, then the program. One byte is told when the program begins, the secret when it has run to its end
-without an exception; whatever ends the program in another way ends this process too, and the secret is never told.
+sandbox could see. ORDERS is JSON: the limits, what to do, the folder of the one package beside the standard library,
+and the descriptor to tell the outcome on. Standard input holds a secret, then the program. One byte is told when the
+program begins, the secret when it has run to its end without an exception; whatever ends the program in another way
+ends this process too, and the secret is never told.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
 SECRET = 16  # bytes
 BEGUN = b"+"
+PACKAGE = "numpy"  # what programs may import beside the standard library
 # What OpenCompass's runner takes away from programs, so that one which calls it fails here too.
 TAKEN: tuple[tuple[Any, str], ...] = (
     (builtins, "exit quit help"),
@@ -42,6 +45,8 @@ def main() -> None:
     orders = json.loads(sys.argv[1])
     sys.argv[1:] = []
     bind(orders["limits"])
+    sys.meta_path.append(Beside(orders["packages"]))
+    os.environ["OMP_NUM_THREADS"] = "1"  # as OpenCompass's runner sets it, for the package's libraries
     if orders["do"] == "look":
         print(json.dumps(look(orders)), flush=True)
         _read()  # nothing, until whoever started this has looked from outside
@@ -57,6 +62,17 @@ def bind(limits: dict[str, int]) -> None:
         _, most = resource.getrlimit(number)
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(number, (value, value))
+
+
+class Beside:
+    """Finds the one package in a folder, if there is one, and nothing else there."""
+
+    def __init__(self, folder: str | None) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Where the package is; what is inside it is then found by its own path."""
+        return PathFinder.find_spec(name, [self.folder]) if self.folder and name == PACKAGE else None
 
 
 def _steps(tell: int) -> tuple[functools.partial[Any], ...]:
@@ -76,11 +92,21 @@ def _steps(tell: int) -> tuple[functools.partial[Any], ...]:
 
 
 def _import_early(program: str) -> None:
-    """Import what reads the working folder when it is first used, as OpenCompass's runner has done by then."""
+    """Import what takes long, or reads the working folder when first used, as OpenCompass's runner has by then."""
     if "multiprocessing" in program:
         importlib.import_module("multiprocessing.process")
     if "tempfile" in program:
         importlib.import_module("tempfile").gettempdir()
+    if PACKAGE in program:
+        _package_version()
+
+
+def _package_version() -> str:
+    """The version of the package beside the standard library; empty if it cannot be imported."""
+    try:
+        return str(importlib.import_module(PACKAGE).__version__)
+    except Exception:  # whatever it is, a program that needs the package meets it, too
+        return ""
 
 
 def _read(count: int | None = None) -> bytes:
@@ -106,9 +132,10 @@ def look(orders: dict[str, Any]) -> dict[str, Any]:
         "writable": [folder for folder in orders["folders"] if _writable(folder)],
         "visible": [path for path in orders["hidden"] if os.path.lexists(path)],
         "network": [address for address in ("192.0.2.1", "2001:db8::1") if _has_way_to(address)],
-        "environment": sorted(set(os.environ) - {"PWD", "LC_CTYPE"}),
+        "environment": sorted(set(os.environ) - {"PWD", "LC_CTYPE", "OMP_NUM_THREADS"}),
         "memory_limited": _memory_is_limited(orders["memory"]),
         "processes_limited": _processes(orders["processes"]) < orders["processes"],
+        "package": _package_version(),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from edgelm.tasks.sandbox import packages
 from edgelm.tasks.sandbox.base import Limits, Running, interpreter_words, pipe
 
 
@@ -25,17 +26,20 @@ class Unconfined:
         """That there was no sandbox."""
         return {
             "sandbox": "NONE: programs ran with all rights of the user",
-            "python": sys.version.split()[0], "packages": "the standard library alone",
+            "python": sys.version.split()[0], "packages": packages.importable(packages.version()),
             "seconds": self.limits.seconds, "memory": self.limits.memory,
         }  # fmt: skip
 
     @contextlib.contextmanager
     def start(self, orders: dict[str, Any]) -> Iterator[Running]:
         """Start `inside.py` in a folder of its own; the block's end kills what did not leave its process group."""
+        own = packages.folders()
         with pipe() as (tells, telling), tempfile.TemporaryDirectory(prefix="edgelm-") as folder:
             process = subprocess.Popen(
-                interpreter_words(sys.executable, orders, self.limits, telling.fileno()), bufsize=0,
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                interpreter_words(
+                    sys.executable, orders, self.limits, telling.fileno(), str(own[0].parent) if own else None
+                ),
+                bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 cwd=folder, env={}, pass_fds=[telling.fileno()], start_new_session=True,
             )  # fmt: skip
             with process:
