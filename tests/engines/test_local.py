@@ -118,6 +118,17 @@ def test_16_bits_run_packed_too(folder, dtype):
         assert session.loglikelihood(PAIRS[:2]) == pytest.approx(plain.loglikelihood(PAIRS[:2]), rel=0.05)
 
 
+def test_a_prompt_of_nothing_is_answered_as_by_the_plain_engine(folder):
+    for questions in (["", "fox"], ["The quick", "1234", "dog", "", "brown"]):
+        found, session = _ask(Local(), folder, questions)
+        assert session.why is None and found == _ask(HF(batch=1), folder, questions)[0]
+
+
+def test_nothing_to_weigh_says_nothing_about_the_model(folder):
+    with Local().open(Checkpoint(folder), "base") as session:
+        assert session.loglikelihood([]) == [] and session.why is None
+
+
 def test_little_memory_makes_it_slower_not_different(folder):
     assert _ask(Local(memory=1), folder)[0] == _ask(Local(), folder)[0]
 

@@ -69,3 +69,22 @@ def test_mid_cuts_each_prompt_by_itself(checkpoint):
 def test_mid_without_room_is_refused(checkpoint, max_tokens):
     with pytest.raises(Unsupported, match=f"an answer of {max_tokens} tokens leaves no room in a context of {CONTEXT}"):
         _ids(Rendering(checkpoint, "chat", "mid"), LONG, max_tokens)
+
+
+@pytest.mark.parametrize(("context", "continuation", "weighed"), [
+    ("The", " fox", " fox"), ("The ", "fox", " fox"), ("The quick brown fox ju", "mps over", " jumps over"),
+    ("The", "", ""), ("", "fox", "fox"), ("T", "he", "The"),
+])  # fmt: skip
+def test_a_continuation_is_weighed_with_the_letters_before_it_that_share_its_first_token(
+    checkpoint, context, continuation, weighed
+):
+    rendering = Rendering(checkpoint, "base")
+    ids, own = rendering.pair_ids(context, continuation)
+    assert rendering.tokenizer.decode(ids[len(ids) - own :]) == weighed
+    assert own < len(ids), "there is something before it"
+
+
+def test_nothing_is_asked_as_the_token_that_begins_a_text(checkpoint):
+    rendering = Rendering(checkpoint, "base")
+    assert _ids(rendering, "", 4) == [rendering.tokenizer.bos_token_id]
+    assert rendering.pair_ids("", "") == ([rendering.tokenizer.bos_token_id], 0)

@@ -123,6 +123,8 @@ class LocalSession:
         Raises:
             Unsupported: the logits are not finite.
         """
+        if not texts:
+            return []
         if not self._can(ids for ids, _ in texts[:3]):
             return self.plain.weigh(texts)
         found = weigh(self.forward, [Text(tuple(ids), own) for ids, own in texts])

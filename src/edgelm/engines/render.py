@@ -10,6 +10,7 @@ import transformers
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
+from edgelm.engines.prefixes import common
 from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals, require_known
 
@@ -24,6 +25,7 @@ class Rendering:
         generation: the checkpoint's generation config, greedy, with every other setting left as it is.
         ends: ids that end an answer.
         pad: id to pad with.
+        begin: id that begins a text, and stands for an empty one: a model cannot read nothing.
         context: the prompt's longest length in tokens.
     """
 
@@ -37,6 +39,7 @@ class Rendering:
         self.context = _context(checkpoint)
         self.ends = self._end_tokens()
         self.pad = self._pad()
+        self.begin = self.pad if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
         self._end_texts = [self.tokenizer.decode([token]) for token in self.ends] if prompting == "chat" else []
 
     def _end_tokens(self) -> list[int]:
@@ -77,7 +80,7 @@ class Rendering:
         ids = self.tokenizer(
             self.text(request.prompt), add_special_tokens=self.prompting == "base", truncation=True,
             max_length=self.context,
-        )["input_ids"]  # fmt: skip
+        )["input_ids"] or [self.begin]  # fmt: skip
         room = self.context - request.max_tokens
         if self.truncate == "left" or len(ids) <= room:
             return ids
@@ -89,16 +92,17 @@ class Rendering:
     def pair_ids(self, context: str, continuation: str) -> tuple[list[int], int]:
         """The token ids of a context with its continuation, and how many of them are the continuation's own.
 
+        These begin where the context's ids end, or before, where its last letters are in one token with the next.
+
         Raises:
             Unsupported: the continuation fills the model's whole context.
         """
         before, whole = self.ids(context), self.ids(context + continuation)
-        own = len(whole) - len(before)
+        own = len(whole) - common(before, whole)
         if own >= self.context:
             raise Unsupported(f"a continuation of {own} tokens fills the context of {self.context}",
                               mend="give shorter ones")  # fmt: skip
-        begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.pad
-        return (whole if before else [begin, *whole])[-self.context :], own
+        return (whole if own < len(whole) else [self.begin, *whole])[-self.context :], own
 
     def reply(self, request: Request, ids: Sequence[int], prompt_tokens: int) -> Reply:
         """The answer in the ids that were made, up to and with the first end; a later one is padding."""
