@@ -83,6 +83,25 @@ def test_a_row_that_stops_early_counts_no_padding(folder):
     assert (first.text, first.tokens, first.finish) == (alone.text, alone.tokens, "stop")
 
 
+def test_rows_of_one_batch_stop_each_at_its_own_strings(folder):
+    ((whole,),) = _ask(folder, "The quick", prompting="base", max_tokens=16)
+    stops = (re.findall("[A-Za-z]{2,}", whole.text)[0],), ()
+    requests = [Request(str(n), n, ask("The quick"), 16, stop) for n, stop in enumerate(stops)]
+    with HF().open(Checkpoint(folder), "base") as session:
+        replies = {reply.key: reply for group in session.answer(requests) for reply in group}
+    assert replies["0"].tokens < whole.tokens
+    assert (replies["1"].text, replies["1"].tokens) == (whole.text, whole.tokens)
+
+
+def test_a_stop_string_of_the_checkpoint_itself_ends_an_answer(folder, copy):
+    ((whole,),) = _ask(folder, "The quick", prompting="base", max_tokens=16)
+    stop = re.findall("[A-Za-z]{2,}", whole.text)[0]
+    settings = json.loads((copy / "generation_config.json").read_bytes())
+    (copy / "generation_config.json").write_text(json.dumps(settings | {"stop_strings": [stop]}))
+    ((stopped,),) = _ask(copy, "The quick", prompting="base", max_tokens=16)
+    assert stopped.tokens < whole.tokens and whole.text.startswith(stopped.text)
+
+
 def test_an_end_token_ends_the_answer(folder, copy):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ((whole,),) = _ask(folder, "The quick", prompting="base", max_tokens=6)

@@ -92,6 +92,25 @@ def test_the_trial_finds_layers_that_do_not_come_by():
     assert "1 of 2 layers" in trial(Forward(model), PROMPTS)
 
 
+def test_the_trial_finds_logits_that_are_no_numbers_when_packed_alone(monkeypatch):
+    forward = Forward(_model("llama", **TINY))
+    logits = forward.logits
+    monkeypatch.setattr(forward, "logits", lambda *given: logits(*given) * torch.nan)
+    assert "logits differ" in trial(forward, PROMPTS)
+
+
+def test_the_trial_looks_past_logits_that_are_none_in_any_case(monkeypatch):
+    forward = Forward(_model("llama", **TINY))
+    logits, plain = forward.logits, forward.plain
+    barred = torch.zeros(TINY["vocab_size"])
+    barred[7] = -torch.inf  # as models do with ids that they must not make
+    monkeypatch.setattr(forward, "plain", lambda *given: plain(*given) + barred)
+    monkeypatch.setattr(forward, "logits", lambda *given: logits(*given) + barred)
+    assert trial(forward, PROMPTS) is None
+    monkeypatch.setattr(forward, "logits", lambda *given: logits(*given) * 2 + barred)
+    assert "logits differ" in trial(forward, PROMPTS)
+
+
 def test_the_trial_passes_on_that_memory_ran_out(monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError

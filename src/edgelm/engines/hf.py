@@ -77,7 +77,7 @@ class HFSession:
     def answer(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
         """Answer in batches of consecutive rows: a row's batch follows from its place, not from what else is asked."""
         ordered = sorted(requests, key=lambda request: request.index)
-        for _, rows in groupby(ordered, key=lambda request: (request.index // self.batch, request.max_tokens)):
+        for _, rows in groupby(ordered, key=lambda each: (each.index // self.batch, each.max_tokens, each.stop)):
             yield self._batch(list(rows))
 
     @torch.inference_mode()
@@ -85,12 +85,11 @@ class HFSession:
         prompts = [self.rendering.prompt_ids(request) for request in requests]
         self.rendering.tokenizer.pad_token_id = self.rendering.pad
         inputs = self.rendering.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.device)
-        stops = list(requests[0].stop)
-        extra: dict[str, Any] = {"stop_strings": stops, "tokenizer": self.rendering.tokenizer} if stops else {}
+        stops: dict[str, Any] = {"stop_strings": list(requests[0].stop)} if requests[0].stop else {}
         output_BT = self.model.generate(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
             max_new_tokens=requests[0].max_tokens, pad_token_id=self.rendering.pad,
-            eos_token_id=self.rendering.ends or None, **extra,
+            eos_token_id=self.rendering.ends or None, tokenizer=self.rendering.tokenizer, **stops,
         )  # fmt: skip
         made_BT = output_BT[:, inputs["input_ids"].shape[1] :].tolist()
         return [

@@ -6,6 +6,7 @@ What is not known to be fine is refused; the plain engine then answers, and the 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,6 +114,9 @@ def _distances(forward: Forward, texts: Sequence[list[int]], steps: int = 3) -> 
 
 
 def _distance(ours_V: Tensor, plain_V: Tensor) -> float:
-    """The relative distance; 0 where the plain logits are no numbers either."""
-    distance = ((ours_V - plain_V).norm() / plain_V.norm()).item()
-    return distance if plain_V.isfinite().all() else 0.0
+    """The relative distance where the plain logits are numbers; infinite if ours are none there."""
+    known_V = plain_V.isfinite()
+    if not known_V.any():
+        return 0.0
+    distance = ((ours_V - plain_V)[known_V].norm() / plain_V[known_V].norm()).item()
+    return distance if math.isfinite(distance) else math.inf
