@@ -85,6 +85,21 @@ def test_workers_that_die_before_they_answer_end_the_run():
     assert pool.started < 12
 
 
+def test_workers_that_can_load_no_more_end_the_run_though_a_question_was_set_aside_before():
+    class Failing(_Pool):
+        def _step(self, worker):
+            self.dies_loading = self.started > 3
+            return super()._step(worker)
+
+    rows = [(Sample(f"s-{n}", n, ask("?" * 10 ** (5 - n)), "", f"of its own {n}"), n) for n in range(4)]
+    asked = [(each, Request(f"k{n}", n, each.prompt, 8)) for each, n in rows]
+    leases, pool = Leases(units("t", asked, 1), 1), Failing(poison={"k0"})
+    with pytest.raises(Unsupported, match="workers end"):
+        for _ in distribute(pool, leases, 1):
+            assert pool.started < 100
+    assert [request.key for unit in leases.set_aside for request in unit.requests] == ["k0"]
+
+
 def test_a_refusal_of_one_worker_is_the_runs():
     with pytest.raises(InputError) as refused:
         _answered(_Pool(refuses=True), _leases())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -150,8 +150,7 @@ class Leases:
         latest = self._clock() - self._patience
         return [worker for worker, lease in self._lent.items() if lease.renewed < latest]
 
-    def give_up(self) -> Sequence[Unit]:
-        """Set aside what has outlived a worker, and say what that is."""
+    def give_up(self) -> None:
+        """Set aside what has outlived a worker."""
         self.set_aside += [unit for units in self._waiting.values() for unit in units if unit.deaths]
         self._waiting = {group: [unit for unit in units if not unit.deaths] for group, units in self._waiting.items()}
-        return self.set_aside

@@ -132,8 +132,11 @@ def distribute(pool: Pool, leases: Leases, workers: int) -> Iterator[Answered]:
             if signal.kind == "lost":
                 barren += 1
                 idle.discard(signal.worker)
+                aside = len(leases.set_aside)
                 leases.lost(signal.worker)
-                _require_life(leases, barren, workers)
+                if barren >= BARREN + 2 * workers:
+                    leases.give_up()
+                    _require_suspects(len(leases.set_aside) - aside)
                 pool.start()
             elif signal.kind == "idle":
                 leases.returned(signal.worker)
@@ -154,7 +157,8 @@ def distribute(pool: Pool, leases: Leases, workers: int) -> Iterator[Answered]:
                 pool.ask(worker, chunk)
 
 
-def _require_life(leases: Leases, barren: int, workers: int) -> None:
-    if barren >= BARREN + 2 * workers and not leases.give_up():
+def _require_suspects(number: int) -> None:
+    """Refuse to go on when a death, after so many, is no question's fault: it would go on for ever."""
+    if not number:
         raise Unsupported("the workers end before they have answered anything", why="see their last lines above",
                           mend="try one process (without --workers), or fewer workers: memory?")  # fmt: skip
