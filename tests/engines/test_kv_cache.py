@@ -97,6 +97,16 @@ def test_a_shelf_grows_by_some_rows_at_a_time():
     assert len(cache.shelves[64].layers[0][0]) == 2 * SLOTS
 
 
+def test_long_rows_leave_no_more_empty_than_they_fill():
+    cache = Cache()
+    _place(cache, 0, 20_000)
+    shelf = cache.shelves[24576]
+    assert len(shelf.layers[0][0]) == 1
+    _place(cache, 1, 20_000)
+    _require_right(cache)
+    assert len(shelf.layers[0][0]) == 2
+
+
 def test_a_beginning_is_kept_whole():
     beginning = Beginning()
     for layer, k, v in _made(7, 0, 5):

@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-SLOTS = 16  # a shelf grows by as many rows
+SLOTS = 16  # a shelf grows by as many rows,
+TOKENS = 16384  # or by fewer that have room for so many tokens: empty slots of long rows would take all the memory
 
 
 class Store(Protocol):
@@ -52,7 +53,8 @@ class Shelf:
         return k_NHTD, v_NHTD
 
     def _empty(self, x_HTD: Tensor) -> Tensor:
-        return x_HTD.new_empty(-(-len(self.rows) // SLOTS) * SLOTS, x_HTD.shape[0], self.width, x_HTD.shape[2])
+        more = max(1, min(SLOTS, TOKENS // self.width))
+        return x_HTD.new_empty(-(-len(self.rows) // more) * more, x_HTD.shape[0], self.width, x_HTD.shape[2])
 
     def _more(self, x_NHTD: Tensor) -> Tensor:
         more = self._empty(x_NHTD[0])
