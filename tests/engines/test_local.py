@@ -188,8 +188,9 @@ def test_logits_that_are_no_numbers_fail_their_row_alone_after_all_others(copy):
             found += [reply.key for reply in group]
     assert sorted(found) == ["k0", "k2", "k3"]
     assert "row 41" in str(caught.value) and "bfloat16" in str(caught.value)
-    with Local().open(Checkpoint(copy), "base") as session, pytest.raises(Unsupported, match="1 of 2"):
-        session.loglikelihood([("The", " fox"), ("7", " fox")])
+    for engine in (Local(), HF()):
+        with engine.open(Checkpoint(copy), "base") as session, pytest.raises(Unsupported, match="1 of 2"):
+            session.loglikelihood([("The", " fox"), ("7", " fox")])
 
 
 # Settings

@@ -167,6 +167,12 @@ def test_loglikelihood_is_that_of_the_plain_engine_whatever_the_cache_swallows(s
     assert sum(map(len, calls)) > len(pairs), "some were swallowed and asked again"
 
 
+def test_likelihoods_that_are_not_told_are_never_left_out_in_silence(stand_in, folder, monkeypatch):
+    monkeypatch.setattr(LLM, "_logs", lambda self, prompt, anew: [None] * len(prompt))
+    with VLLM().open(Checkpoint(folder), "base") as session, pytest.raises(Unsupported, match="no log-probabilities"):
+        session.loglikelihood([("The", " fox"), ("The", "")])
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_asked(stand_in, folder):
     long = [*_requests(), Request("long", 9, ask("The fox " * 200), 8)]
     with VLLM().open(Checkpoint(folder), "base") as session, pytest.raises(Unsupported, match="truncate=mid"):

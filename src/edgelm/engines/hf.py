@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -110,7 +111,11 @@ class HFSession:
 
     @torch.inference_mode()
     def weigh(self, texts: Sequence[tuple[Sequence[int], int]]) -> list[Likelihood]:
-        """How likely the last so many tokens of each text are after those before them, in FP32."""
+        """How likely the last so many tokens of each text are after those before them, in FP32.
+
+        Raises:
+            Unsupported: the logits are not finite.
+        """
         results = []
         for ids, own in texts:
             if not own:
@@ -122,4 +127,22 @@ class HFSession:
             logs_TV = torch.log_softmax(logits_TV, dim=-1)
             greedy = bool((logits_TV.argmax(-1) == target_T).all())
             results.append(Likelihood(logs_TV.gather(1, target_T[:, None]).sum().item(), greedy))
+        require_numbers(results, texts, self.rendering)
         return results
+
+
+def require_numbers(found: Sequence[Likelihood], texts: Sequence[tuple[Sequence[int], int]], made: Rendering) -> None:
+    """Refuse likelihoods that are no numbers, of which any choice might seem the likeliest.
+
+    Raises:
+        Unsupported: there are some.
+    """
+    bad = [number for number, each in enumerate(found) if math.isnan(each.log)]
+    if bad:
+        ids, own = texts[bad[0]]
+        raise Unsupported(
+            f"the model's logits are not finite for {len(bad)} of {len(found)} texts",
+            why=f"the first ends in {made.tokenizer.decode(ids[len(ids) - own :])!r:.60}; "
+                "in 16 bits numbers may grow too large",
+            mend="use dtype=float32 or dtype=bfloat16",
+        )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,13 +13,13 @@ from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Likelihood, Reply, Request
 from edgelm.engines.generate import Generation
-from edgelm.engines.hf import HF, HFSession
+from edgelm.engines.hf import HF, HFSession, require_numbers
 from edgelm.engines.likelihood import Text, weigh
 from edgelm.engines.model import Forward
 from edgelm.engines.render import Truncate
 from edgelm.engines.scheduler import Limits
 from edgelm.engines.support import refusal, trial
-from edgelm.errors import BadOption, Unsupported
+from edgelm.errors import BadOption
 
 REVISION = 1  # of what this engine computes: a change that may change an answer makes another
 ROWS = {"cpu": 64, "cuda": 256}
@@ -128,14 +127,7 @@ class LocalSession:
         if not self._can(ids for ids, _ in texts[:3]):
             return self.plain.weigh(texts)
         found = weigh(self.forward, [Text(tuple(ids), own) for ids, own in texts])
-        if bad := [number for number, each in enumerate(found) if math.isnan(each.log)]:
-            ids, own = texts[bad[0]]
-            raise Unsupported(
-                f"the model's logits are not finite for {len(bad)} of {len(found)} texts",
-                why=f"the first ends in {self.rendering.tokenizer.decode(ids[len(ids) - own :])!r:.60}; "
-                    "in 16 bits numbers may grow too large",
-                mend="use dtype=float32 or dtype=bfloat16",
-            )  # fmt: skip
+        require_numbers(found, texts, self.rendering)
         return found
 
     @cached_property

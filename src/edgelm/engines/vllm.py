@@ -140,7 +140,7 @@ class VLLMSession:
         """Natural log of each continuation's probability after its context, summed over its tokens.
 
         Raises:
-            Unsupported: a continuation fills the context.
+            Unsupported: a continuation fills the context, or vLLM does not tell its log-probabilities.
         """
         texts = [self.rendering.pair_ids(*pair) for pair in pairs]
         found: dict[int, float | None] = {}
@@ -150,7 +150,10 @@ class VLLMSession:
             for rows in _in_turn([texts[row][0] for row in missing], self.batch):
                 asked = [missing[row] for row in rows]
                 found.update(zip(asked, self._weighed([texts[row] for row in asked], anew), strict=True))
-        return [value for row in range(len(texts)) if (value := found[row]) is not None]
+        values = [value for row in range(len(texts)) if (value := found[row]) is not None]
+        if len(values) < len(texts):
+            raise Unsupported("vLLM tells no log-probabilities of a prompt", mend="use the engine local")
+        return values
 
     def _weighed(self, texts: Sequence[tuple[list[int], int]], anew: bool) -> list[float | None]:
         """The log-likelihoods of the last tokens of texts; None where the cache has swallowed one of them."""
