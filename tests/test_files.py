@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,21 @@ def test_canonical_json_sorts_and_refuses_nan():
 def test_what_is_no_json_is_a_bad_file_that_names_the_place(text):
     with pytest.raises(BadFile, match="the settings"):
         parse_json(text, "the settings")
+
+
+@pytest.mark.parametrize("half", [b'"\\ud800"', '{"a": ["\\uDFFF"]}', b'{"\\udc00": 1}', b'"\xed\xa0\x80"'])
+def test_half_of_a_surrogate_pair_is_refused_before_it_meets_a_writer(half, tmp_path):
+    with pytest.raises(BadFile, match="the settings"):
+        parse_json(half, "the settings")
+    body = half if isinstance(half, bytes) else half.encode()
+    line = b'{"name":' + body + b"}"
+    (tmp_path / "log").write_bytes(b"%08x %s\n" % (zlib.crc32(line), line))
+    assert JsonLog(tmp_path / "log").read(repair=False) == []
+
+
+def test_a_whole_pair_is_one_character_and_a_byte_order_mark_none():
+    assert parse_json(b'"\\ud83d\\ude00"', "x") == "😀"
+    assert parse_json(b"\xef\xbb\xbf1", "x") == 1
 
 
 def test_a_syntax_error_gives_line_and_column():

@@ -59,13 +59,13 @@ def _refuse_constant(name: str) -> None:
 
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; `where` names it in the error. NaN and Infinity are refused.
+    """The value of a JSON text; `where` names it in the error. NaN, Infinity and half characters are refused.
 
     Raises:
         BadFile: not UTF-8 or not JSON, with line and column.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _loaded(text)
     except UnicodeDecodeError as error:
         raise BadFile(f"{where} is not UTF-8 text", why=str(error), mend="save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -73,6 +73,20 @@ def parse_json(text: str | bytes, where: object) -> Any:
         raise BadFile(f"{where} is not valid JSON", why=f"{error.msg} at {place}", mend="mend or remake it") from None
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{where} is not valid JSON", why=str(error), mend="mend or remake it") from None
+
+
+def _loaded(text: str | bytes) -> Any:
+    """The value of a JSON text, which can be written again.
+
+    Raises:
+        ValueError: there is none. Half of a surrogate pair, which JSON can spell, is no text and no file can hold it.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    value = json.loads(text, parse_constant=_refuse_constant)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def read_json(path: Path) -> Any:
@@ -245,7 +259,7 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     if checksum != b"%08x" % zlib.crc32(body):
         return None
     try:
-        row = json.loads(body, parse_constant=_refuse_constant)
+        row = _loaded(body)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -20,7 +20,7 @@ def read_rows(data: HoldOut, file: str) -> list[tuple[str, Row]]:
 
     Raises:
         MissingInput: the hold-out has no such file.
-        BadFile: not UTF-8, not JSON, no object, NaN or half a character in it, no rows, or too many.
+        BadFile: not UTF-8, not JSON, no object, an infinite number in it, no rows, or too many.
     """
     content = data.read(file)
     rows = []
@@ -45,7 +45,7 @@ def _row(line: bytes, where: str) -> Row:
         raise BadFile(f"{where} is no JSON object", mend='write {"column": value, …}')
     try:
         canonical_json(row)
-    except ValueError as error:  # an infinite number, or half of a surrogate pair
+    except ValueError as error:  # an infinite number, such as 1e999
         raise BadFile(f"{where} cannot be written as JSON", why=str(error), mend="mend the row") from None
     return row
 
