@@ -104,6 +104,15 @@ def test_a_folder_that_is_not_there_and_a_name_that_is_unknown(tmp_path):
 # A suite of its own
 
 
+@pytest.mark.parametrize("name", [UPSTREAM, "holdout", f"{UPSTREAM}/own", "", "=SUM(A1)", "a b", "x" * 65, "own\n"])
+def test_a_suite_cannot_call_itself_what_makes_its_scores_count_for_others(own, name):
+    data = own({NAME: b"other rows"})
+    suite = json.loads((data.root / "suite.json").read_text())
+    (data.root / "suite.json").write_text(json.dumps(suite | {"name": name}))
+    with pytest.raises(BadFile, match="cannot name a suite"):
+        DataFolder(data.root).suite  # noqa: B018 (reading it is the point)
+
+
 def test_a_suite_of_its_own_has_its_own_name_and_digests(own, tmp_path):
     data = own({NAME: b"other rows"})
     assert data.suite == "own-1" and not data.upstream and data.read(NAME) == b"other rows"

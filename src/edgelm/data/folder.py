@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Collection
 from functools import cached_property
@@ -18,9 +19,11 @@ from edgelm.data.fetch import fetch, place_by_hand
 from edgelm.data.sources import source, sources
 from edgelm.errors import BadFile, MissingInput, Offline
 from edgelm.files import canonical_json, parse_json, read_bytes, read_json, sha256_bytes
+from edgelm.rules.base import HOLDOUT
 
 UPSTREAM = "opencompass-0.3.1"
 SUITE = "suite.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OFF = ("", "0", "false", "no", "off")  # values of EDGELM_OFFLINE that leave the network on
 
 
@@ -55,6 +58,10 @@ class DataFolder:
         sound = isinstance(suite, dict) and isinstance(suite.get("name"), str) and _are_digests(suite.get("files"))
         if not sound:
             raise BadFile(f"{path} describes no suite", why="it needs name and files {path: sha256}", mend="write both")
+        if suite["name"] in (UPSTREAM, HOLDOUT) or not _NAME.fullmatch(suite["name"]):
+            raise BadFile(f"{path} cannot name a suite '{suite['name']}'",
+                          why="its own name, of letters, digits, dots and hyphens, tells its scores from the official "
+                          "ones and from a hold-out's", mend="give it another name")  # fmt: skip
         return suite
 
     @property
