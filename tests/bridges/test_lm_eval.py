@@ -91,3 +91,16 @@ def test_sampled_answers_are_refused(model):
     asked = Instance("generate_until", {}, ("The quick", {"do_sample": True, "temperature": 0.7}), 0)
     with parse("engines", "hf").open(Checkpoint(model), "base") as session, pytest.raises(Unsupported, match="sampled"):
         SessionLM(session).generate_until([asked])
+
+
+def test_a_continuation_beyond_the_context_is_refused_and_one_that_fills_it_is_weighed(model):
+    from lm_eval.api.instance import Instance
+
+    from edgelm.bridges.lm_eval import SessionLM
+
+    whole, longer = (Instance("loglikelihood", {}, ("The", " fox" * number), 0) for number in (64, 65))
+    with parse("engines", "local").open(Checkpoint(model), "base") as session:
+        lm = SessionLM(session)
+        assert len(lm.loglikelihood([whole], disable_tqdm=True)) == 1
+        with pytest.raises(Unsupported, match="65 tokens is longer than the context of 64"):
+            lm.loglikelihood([whole, longer], disable_tqdm=True)

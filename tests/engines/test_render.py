@@ -1,5 +1,8 @@
 """From prompts to ids: which part of a prompt that is too long is left."""
 
+import json
+import shutil
+
 import pytest
 from tokenizers.processors import TemplateProcessing
 
@@ -7,7 +10,7 @@ from edgelm.chat import ask
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Request
 from edgelm.engines.render import Rendering
-from edgelm.errors import Unsupported
+from edgelm.errors import BadFile, Unsupported
 from edgelm.plugins import parse
 
 CONTEXT = 64
@@ -88,3 +91,16 @@ def test_nothing_is_asked_as_the_token_that_begins_a_text(checkpoint):
     rendering = Rendering(checkpoint, "base")
     assert _ids(rendering, "", 4) == [rendering.tokenizer.bos_token_id]
     assert rendering.pair_ids("", "") == ([rendering.tokenizer.bos_token_id], 0)
+
+
+@pytest.mark.parametrize(("name", "settings", "named"), [
+    ("generation_config.json", {"repetition_penalty": 0}, "repetition_penalty"),
+    ("generation_config.json", {"repetition_penalty": "much"}, "repetition_penalty"),
+    ("generation_config.json", {"eos_token_id": "<|eos|>"}, "eos_token_id"),
+    ("config.json", {"max_position_embeddings": 10**30}, "context length"),
+])  # fmt: skip
+def test_settings_that_mean_nothing_are_named(checkpoint, tmp_path, name, settings, named):
+    copy = shutil.copytree(checkpoint.path, tmp_path / "copy")
+    (copy / name).write_text(json.dumps(json.loads((copy / name).read_bytes()) | settings))
+    with pytest.raises(BadFile, match=named):
+        Rendering(Checkpoint(copy), "base")

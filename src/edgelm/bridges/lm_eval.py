@@ -82,6 +82,9 @@ class SessionLM(TemplateLM):
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_: Any
     ) -> list[tuple[float, bool]]:
+        if (longest := max((len(own) for _, _, own in requests), default=0)) > self.max_length:
+            raise Unsupported(f"a continuation of {longest} tokens is longer than the context of {self.max_length}",
+                              mend="leave its task out")  # fmt: skip
         texts = [((context + own)[-(self.max_length + 1) :], len(own)) for _, context, own in requests]
         return [(each.log, each.greedy) for each in self.session.weigh(texts)]
 

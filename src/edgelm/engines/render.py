@@ -14,6 +14,7 @@ from edgelm.engines.prefixes import common
 from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals, require_known
 
+ENDLESS = 2**31  # tokens; transformers writes 10³⁰ where a tokenizer has no limit
 Truncate = Literal["left", "mid"]  # which part of a prompt that is too long goes
 
 
@@ -46,6 +47,8 @@ class Rendering:
         """A chat's answers also end at the tokenizer's own end-of-text."""
         ends = self.generation.eos_token_id
         ids = list(ends) if isinstance(ends, list) else [] if ends is None else [ends]
+        if not all(isinstance(token, int) for token in ids):
+            raise BadFile(f"eos_token_id of {self.name} is {ends!r:.60}", mend="write a token id, or a list of them")
         own = self.tokenizer.eos_token_id
         return [*ids, own] if self.prompting == "chat" and own is not None and own not in ids else ids
 
@@ -137,6 +140,10 @@ def _generation_config(checkpoint: Checkpoint) -> Any:
             config = transformers.AutoConfig.from_pretrained(checkpoint.path, **FROM_FOLDER)
             generation = transformers.GenerationConfig.from_model_config(config)
     generation.do_sample = False
+    penalty = generation.repetition_penalty
+    if penalty is not None and not (isinstance(penalty, int | float) and penalty > 0):
+        raise BadFile(f"repetition_penalty of {checkpoint.path} is {penalty!r:.60}",
+                      mend="write a number above 0; 1 changes nothing")  # fmt: skip
     return generation
 
 
@@ -145,7 +152,7 @@ def _context(checkpoint: Checkpoint) -> int:
     config = checkpoint.config
     for value in (config.get("max_position_embeddings"), config.get("seq_length"), config.get("n_positions"),
                   checkpoint.tokenizer_config.get("model_max_length")):  # fmt: skip
-        if isinstance(value, int):
+        if isinstance(value, int) and 0 < value < ENDLESS:
             return value
     raise BadFile(f"{checkpoint.path}/config.json names no context length", mend="set max_position_embeddings")
 
