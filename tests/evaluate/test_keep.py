@@ -1,5 +1,6 @@
 """Kept answers: many logs are read as one, only one's own is mended, and two runs never share a folder by accident."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -89,3 +90,8 @@ def test_a_killed_run_holds_no_lock(tmp_path):
     assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == -9
     with alone(tmp_path):
         pass
+
+
+def test_what_fails_under_the_lock_is_not_the_locks_fault(tmp_path):
+    with pytest.raises(PermissionError), alone(tmp_path):
+        raise PermissionError(errno.EACCES, "somewhere else")

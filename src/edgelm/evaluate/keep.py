@@ -88,7 +88,9 @@ def alone(out: Path, shard: Shard | None = None) -> Iterator[None]:
 def _locked(path: Path, sort: int) -> Iterator[None]:
     """Hold a lock that the system lets go when this process ends, however it ends."""
     make_parent(path)
-    with disk_errors(path), path.open("a") as file:
+    with disk_errors(path):  # of opening alone: what fails under the lock says itself what it is
+        file = path.open("a")
+    with file:
         try:
             fcntl.flock(file, sort | fcntl.LOCK_NB)
         except BlockingIOError:
