@@ -114,6 +114,11 @@ class Benchmark:
         return {}
 
 
+def mean(scores: Sequence[Fraction]) -> Fraction:
+    """The plain mean of scores, however many rows each has; of none, 0."""
+    return sum(scores, Fraction(0)) / len(scores) if scores else Fraction(0)
+
+
 def protocol(task: Task, data: DataFolder) -> str:
     """The name of what is asked and how it is marked.
 

@@ -12,9 +12,9 @@ from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.files import parse_json
 from edgelm.report import mean_percent
-from edgelm.tasks.base import Sample, field, fill
+from edgelm.tasks.base import Sample, field, fill, mean
 from edgelm.tasks.fixed import TwoScorers
-from edgelm.tasks.parts import part, require_subsets
+from edgelm.tasks.parts import PLACES, part, require_subsets
 from edgelm.tasks.reading import choice, options, says
 
 CHOICE_SETS = (
@@ -30,8 +30,6 @@ FREE_SETS = (
 )  # fmt: skip
 SETS = CHOICE_SETS + FREE_SETS  # in OpenCompass's order
 QUESTION = "Follow the given examples and answer the question.\n{hint}\n\nQ: {input}\nA: Let's think step by step."
-# Each set is a data set of its own in OpenCompass and begins a batch, so its rows are numbered from a round place.
-PLACES = 1024
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,7 @@ class BBH(TwoScorers):
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The plain mean of the sets' scores, however many rows each has."""
-        scores = [mean_percent(own) for own in marks.values()]
-        return sum(scores, Fraction(0)) / len(scores) if scores else Fraction(0)
+        return mean([mean_percent(own) for own in marks.values()])
 
 
 def _rows(name: str) -> str:

@@ -10,6 +10,7 @@ from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.tasks.base import Sample, field, fill
 from edgelm.tasks.fixed import TwoScorers
+from edgelm.tasks.options import first_capital
 from edgelm.tasks.reading import choice, options
 
 LETTERS = "ABCDEFG"
@@ -58,8 +59,7 @@ class CHID(TwoScorers):
 
     def right(self, sample: Sample, answer: str) -> bool:
         """Right if the first upper-case character, of any script, is the reference."""
-        first = next((character for character in answer if character.isupper()), "")
-        return first == sample.reference
+        return first_capital(answer) == sample.reference
 
     def fairly_right(self, sample: Sample, answer: str) -> bool:
         """Right if the idiom that the answer settles on, by letter or by name, is the reference."""

@@ -14,7 +14,7 @@ from edgelm.chat import Prompt, Turn
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK, mean_percent
-from edgelm.tasks.base import Benchmark, Row, Sample, fill
+from edgelm.tasks.base import Benchmark, Row, Sample, fill, mean
 from edgelm.tasks.options import likeliest
 
 LETTERS = "ABCD"
@@ -107,7 +107,7 @@ class Exam(Benchmark):
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The mean of the subjects' accuracies, in percent."""
-        return _mean([mean_percent(own) for own in marks.values() if own])
+        return mean([mean_percent(own) for own in marks.values() if own])
 
     def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
         """The mean accuracy of each group of subjects, in percent, and the mean over all rows."""
@@ -117,12 +117,8 @@ class Exam(Benchmark):
         accuracy = {subject: mean_percent(own) for subject, own in marks.items()}
         found = {group: [accuracy[subject] for subject in subjects if subject in accuracy]
                  for group, subjects in self.groups.items()}  # fmt: skip
-        figures = {f"{self.name}-{group}": _mean(scores) for group, scores in found.items() if scores}
+        figures = {f"{self.name}-{group}": mean(scores) for group, scores in found.items() if scores}
         return {**figures, f"{self.name}-weighted": mean_percent([mark for own in marks.values() for mark in own])}
-
-
-def _mean(scores: Sequence[Fraction]) -> Fraction:
-    return sum(scores, Fraction(0)) / len(scores) if scores else Fraction(0)
 
 
 def table(data: bytes, where: str) -> list[list[str]]:

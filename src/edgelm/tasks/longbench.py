@@ -18,16 +18,14 @@ from edgelm.files import parse_json, sha256_bytes
 from edgelm.report import FULL_MARK, mean_percent
 from edgelm.tasks import chinese
 from edgelm.tasks import longbench_metrics as metrics
-from edgelm.tasks.base import Row, Sample, field, fill
+from edgelm.tasks.base import Row, Sample, field, fill, mean
 from edgelm.tasks.fixed import TwoScorers
 from edgelm.tasks.longbench_metrics import Metric, Reference
 from edgelm.tasks.longbench_subsets import SUBSETS, Subset
-from edgelm.tasks.parts import part, require_subsets
+from edgelm.tasks.parts import PLACES, part, require_subsets
 
 PROMPTS = "longbench/config/dataset2prompt.json"
 ARCHIVE = "longbench/data.zip"  # upstream's rows, all in one
-# Each subset is a data set of its own in OpenCompass and begins a batch, so its rows are numbered from a round place.
-PLACES = 1024
 CHINESE = (metrics.f1_chinese, metrics.rouge_chinese)
 # Where the original is unfair: classes that are never looked at, and long answers that count as wrong.
 FIXED: dict[Metric, Metric] = {
@@ -97,7 +95,7 @@ class LongBench(TwoScorers):
         categories: dict[str, list[Fraction]] = defaultdict(list)
         for name, own in marks.items():
             categories[SUBSETS[name or ""].category].append(mean_percent(own))
-        return _mean([_mean(scores) for scores in categories.values()])
+        return mean([mean(scores) for scores in categories.values()])
 
     def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
         """The mean of each category's and each language's subsets, in percent; of whole groups alone."""
@@ -109,11 +107,7 @@ class LongBench(TwoScorers):
             for group in subset.groups:
                 groups[group].append(subset.name)
         whole = {group: names for group, names in groups.items() if marks.keys() >= set(names)}
-        return {group: _mean([mean_percent(marks[name]) for name in names]) for group, names in whole.items()}
-
-
-def _mean(values: Sequence[Fraction]) -> Fraction:
-    return sum(values, Fraction(0)) / len(values) if values else Fraction(0)
+        return {group: mean([mean_percent(marks[name]) for name in names]) for group, names in whole.items()}
 
 
 def _file(subset: Subset, data: DataFolder) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from edgelm.errors import BadOption, UnknownName
 from edgelm.files import sha256_bytes
 
+# A subset is a data set of its own in OpenCompass and begins a batch, so its rows are numbered from a round place.
+PLACES = 1024
 _LONGEST = 100  # characters of names in a label, which is a file's name, too
 
 

@@ -11,7 +11,7 @@ from edgelm.chat import Prompt, Turn
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadFile
 from edgelm.report import mean_percent
-from edgelm.tasks.base import Benchmark, Sample
+from edgelm.tasks.base import Benchmark, Sample, mean
 from edgelm.tasks.holdout import rows
 from edgelm.tasks.holdout.folder import HoldOut
 from edgelm.tasks.holdout.rows import Row
@@ -88,5 +88,4 @@ class PackTask(Benchmark):
         """The mean over all rows or over the subsets, as the pack says; in percent."""
         if self.pack.average == "rows":
             return super().aggregate(marks)
-        means = [mean_percent(own) for own in marks.values() if own]
-        return sum(means, Fraction(0)) / len(means) if means else Fraction(0)
+        return mean([mean_percent(own) for own in marks.values() if own])
