@@ -5,10 +5,8 @@ Programs are strangers' code. They run in bubblewrap and nowhere else, unless `s
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,9 +15,8 @@ from edgelm.data.folder import DataFolder, json_lines, unzipped
 from edgelm.tasks.base import Row, Sample, field, fill
 from edgelm.tasks.fixed import TwoScorers
 from edgelm.tasks.python_answer import repaired
+from edgelm.tasks.sandbox import programs
 from edgelm.tasks.sandbox.base import Limits, Sandbox, ends_well
-from edgelm.tasks.sandbox.bubblewrap import bubblewrap
-from edgelm.tasks.sandbox.unconfined import Unconfined
 
 ROWS = "humaneval/HumanEval.jsonl.gz"
 QUESTION = "Complete the following python code:\n{prompt}"
@@ -65,10 +62,8 @@ class HumanEval(TwoScorers):
         return ends_well(self._sandbox(), program(sample, repaired(answer, sample.reference)))
 
     def score_all(self, rows: Sequence[Row]) -> list[int | None]:
-        """The mark of each answer; as many programs run at once as there are processors."""
-        self._sandbox()  # tried by one thread before all want it
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            return list(pool.map(lambda row: self.score(*row), rows))
+        """The mark of each answer, several programs at once."""
+        return programs.marks(self, rows)
 
     def conditions(self) -> dict[str, Any]:
         """The sandbox and what it was found to hold.
@@ -79,7 +74,7 @@ class HumanEval(TwoScorers):
         return self._sandbox().conditions()
 
     def _sandbox(self) -> Sandbox:
-        return bubblewrap(Limits()) if self.sandbox == "bubblewrap" else Unconfined(Limits())
+        return programs.place(self.sandbox, Limits())
 
 
 def program(sample: Sample, code: str) -> str:

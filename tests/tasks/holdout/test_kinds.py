@@ -8,6 +8,7 @@ from edgelm.errors import Unsupported
 from edgelm.report import FULL_MARK
 from edgelm.tasks.holdout import kinds as module
 from edgelm.tasks.holdout.load import holdout_tasks
+from edgelm.tasks.sandbox import programs
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def _ends_well(sandbox, program):
 
 def test_a_program_must_run_to_its_end_with_the_tests_behind_it(made, monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "bubblewrap", lambda limits: asked.append(limits) or Room())
+    monkeypatch.setattr(programs, "bubblewrap", lambda limits: asked.append(limits) or Room())
     monkeypatch.setattr(module, "ends_well", _ends_well)
     pack = {"kind": "code", "prompt": "{q}", "program": "{head}{answer}\n{test}", "seconds": 2.0, "memory": 128}
     task, samples = made(pack, [{"q": "double", "head": "def f(x):\n", "test": "assert f(2) == 4  # {answer}"}])

@@ -25,8 +25,9 @@ def test_right_choices_are_counted_and_subsets_too():
 
 def test_a_question_that_holds_its_answer_is_counted():
     rows = [_sample("Is Paris in France?", ["paris"]), _sample("Is 3 odd?", ["3"]), _sample("Who?", ["Paris"]),
-            _sample("def f", ("before def f", "after"))]  # fmt: skip
-    assert look(rows, set()).revealing == 1
+            _sample("def f", ("before def f", "after")), _sample("def g", ("\n", "after"))]  # fmt: skip
+    found = look(rows, set())
+    assert found.revealing == 1 and found.references == {}
 
 
 def test_no_rows_are_no_fault():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from edgelm.errors import BadFile
 from edgelm.report import FULL_MARK
@@ -17,11 +15,9 @@ from edgelm.tasks.holdout.pack import PackTask
 from edgelm.tasks.holdout.rows import LETTERS, Row
 from edgelm.tasks.holdout.template import places, put
 from edgelm.tasks.options import first_capital, first_option, likeliest
+from edgelm.tasks.sandbox import programs
 from edgelm.tasks.sandbox.base import Limits, Sandbox, ends_well
-from edgelm.tasks.sandbox.bubblewrap import bubblewrap
-from edgelm.tasks.sandbox.unconfined import Unconfined
-
-Confinement = Literal["bubblewrap", "none"]
+from edgelm.tasks.sandbox.programs import Confinement
 
 
 class ChoiceTask(PackTask):
@@ -82,8 +78,7 @@ class CodeTask(PackTask):
 
     @property
     def _sandbox(self) -> Sandbox:
-        limits = Limits(seconds=self.pack.seconds, memory=self.pack.memory << 20)
-        return bubblewrap(limits) if self.confinement == "bubblewrap" else Unconfined(limits)
+        return programs.place(self.confinement, Limits(seconds=self.pack.seconds, memory=self.pack.memory << 20))
 
     def reference(self, row: Row, where: str) -> tuple[str, str]:
         """The program's text before and after the answer."""
@@ -99,10 +94,8 @@ class CodeTask(PackTask):
         return FULL_MARK * ends_well(self._sandbox, before + code + after)
 
     def score_all(self, rows: Sequence[Scored]) -> list[int | None]:
-        """The mark of each answer; as many programs run at once as there are processors."""
-        self.conditions()  # a sandbox that cannot be had is named before all threads want it
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            return list(pool.map(lambda row: self.score(*row), rows))
+        """The mark of each answer, several programs at once."""
+        return programs.marks(self, rows)
 
     def conditions(self) -> dict[str, Any]:
         """The sandbox that runs the programs."""

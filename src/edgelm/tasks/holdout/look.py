@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgelm.tasks.base import Sample
+from edgelm.tasks.holdout.rows import LETTERS
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,6 @@ def _reveals(sample: Sample) -> bool:
 
 def _right(sample: Sample) -> str:
     """Which choice is the right one, as a letter or place."""
-    if isinstance(sample.reference, tuple) and len(sample.reference[0]) == 1:
+    if isinstance(sample.reference, tuple) and sample.reference[0] in tuple(LETTERS):  # a program's beginning is none
         return sample.reference[0]
     return str(sample.reference) if sample.choices and isinstance(sample.reference, int) else ""

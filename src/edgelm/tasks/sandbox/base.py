@@ -112,7 +112,9 @@ def ends_well(sandbox: Sandbox, program: str) -> bool:
     """Whether a program runs to its end without an exception, within the limits.
 
     The verdict is a secret that only the end of the program makes known, not an exit code or any output: a program that
-    exits early, is killed or writes whatever it likes has not passed.
+    exits early, is killed or writes whatever it likes has not passed. One that searches the interpreter's own memory
+    for the secret (by `gc.unfreeze`, by `ctypes`) can find it: what shares a process with its judge can always speak
+    for it. By the benchmark's own rule an answer that returns an object equal to everything passes as well.
 
     Raises:
         Unsupported: the sandbox did not start.

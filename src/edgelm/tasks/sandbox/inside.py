@@ -51,7 +51,8 @@ def main() -> None:
         print(json.dumps(look(orders)), flush=True)
         _read()  # nothing, until whoever started this has looked from outside
     else:
-        # The map holds the only Python objects that know the secret. It stands on no frame and in no name.
+        # The map holds the only Python objects that know the secret. It stands on no frame and in no name, so that a
+        # program must search the interpreter itself to find it.
         collections.deque(map(functools.partial.__call__, _steps(orders["tell"])), maxlen=0)
 
 
