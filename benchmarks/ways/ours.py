@@ -1,4 +1,4 @@
-"""One way: an engine of edgelm. `python ours.py FOLDER generate|weigh ENGINE RESULT`."""
+"""One way: an engine of edgelm. `python ours.py FOLDER generate|weigh ENGINE RESULT [FIRST]`, for the first rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgelm.plugins import parse
 folder, job, engine, result = Path(sys.argv[1]), *sys.argv[2:5]
 name = "questions" if job == "generate" else "choices"
 rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+rows = rows[: int(sys.argv[5])] if len(sys.argv) > 5 else rows
 with parse("engines", engine).open(Checkpoint(folder / "model"), "base") as session, Clock() as clock:
     if job == "generate":
         requests = [Request(str(n), n, ask(row["prompt"]), row["max_tokens"]) for n, row in enumerate(rows)]
