@@ -36,17 +36,17 @@ def list_sources(
     json: Json = False,
 ) -> None:
     """List the data sets, or the files of some: whether they are here, licence, upstream location."""
-    here = DataFolder(folder, offline=True)
+    absent = missing(DataFolder(folder, offline=True), sources().values())
     rows: list[tuple[str, ...]]
     if names or json:
-        rows = [(source.name, _is_here(here, source.name), source.licence, source.sha256, source.url)
+        rows = [(source.name, "no" if source in absent else "yes", source.licence, source.sha256, source.url)
                 for source in _chosen(names)]  # fmt: skip
         columns: tuple[str, ...] = ("file", "here", "licence", "sha256", "upstream")
     else:
         rows = []
         for name, group in groupby(sources().values(), key=lambda source: source.set):
             files = list(group)
-            found = sum(_is_here(here, source.name) == "yes" for source in files)
+            found = sum(source not in absent for source in files)
             rows.append((name, f"{found} of {len(files)}", files[0].licence, files[0].publisher))
         columns = ("set", "files here", "licence", "upstream")
     if json:
@@ -62,14 +62,6 @@ def _chosen(names: list[str] | None) -> list[Source]:
         if name not in known:
             raise UnknownName("data set or source", name, {source.set for source in sources().values()})
     return [source for source in sources().values() if not names or {source.set, source.name} & set(names)]
-
-
-def _is_here(folder: DataFolder, name: str) -> str:
-    try:
-        folder.path(name)
-    except InputError:
-        return "no"
-    return "yes"
 
 
 @data.command()

@@ -172,12 +172,19 @@ def unzipped(path: Path, mend: str) -> bytes:
         BadFile: it cannot be read, or is no sound gzip file.
     """
     data = read_bytes(path)
-    if path.suffix != ".gz":
-        return data
+    return gunzipped(data, path, mend) if path.suffix == ".gz" else data
+
+
+def gunzipped(data: bytes, where: object, mend: str) -> bytes:
+    """What a gzip file holds; `where` names it, and `mend` is for one that is damaged.
+
+    Raises:
+        BadFile: it is no sound gzip file.
+    """
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadFile(f"{path} is no sound gzip file", why=str(error), mend=mend) from None
+        raise BadFile(f"{where} is no sound gzip file", why=str(error), mend=mend) from None
 
 
 def _find(folder: Path | None, name: str) -> Path | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgelm.chat import ask
-from edgelm.data.folder import DataFolder, json_lines, unzipped
+from edgelm.data.folder import DataFolder, gunzipped, json_lines
 from edgelm.tasks.base import Row, Sample, field, fill
 from edgelm.tasks.fixed import TwoScorers
 from edgelm.tasks.python_answer import repaired
@@ -43,8 +43,7 @@ class HumanEval(TwoScorers):
 
     def samples(self, data: DataFolder) -> list[Sample]:
         """All problems; the reference is the row itself, with the tests and the name of the function."""
-        data.read(ROWS)  # holds the packed file against its digest
-        rows = json_lines(unzipped(data.path(ROWS), "fetch it again: edgelm data pull"), ROWS)
+        rows = json_lines(gunzipped(data.read(ROWS), ROWS, "fetch it again: edgelm data pull"), ROWS)
         samples = []
         for index, row in enumerate(rows):
             names = ("task_id", "prompt", "entry_point", "test")
