@@ -44,6 +44,14 @@ def test_check_counts_and_shows_a_question_but_no_reference(folder):
     assert "expected: ['zebra']" in _run("check", folder, "--no-public", "--references").output
 
 
+def test_check_says_that_the_protocols_are_not_the_final_ones_before_there_is_a_salt(folder):
+    before = _run("check", folder, "--no-public")
+    published = _run("digest", folder).stdout.strip()
+    after = _run("check", folder, "--no-public")
+    assert "no salt yet" in before.stderr and f"holdout/facts-{published[:8]}" not in before.stdout
+    assert "no salt yet" not in after.stderr and f"holdout/facts-{published[:8]}" in after.stdout
+
+
 def test_check_finds_what_is_repeated_revealed_or_public(folder, own):
     row = {"question": f"Long ago: {SUM.upper()}, how many are there?", "answer": "#### 26"}
     data = own({"gsm8k/test.jsonl": json.dumps(row).encode(), "exemplars.json": b"{}"})

@@ -53,6 +53,8 @@ def check(
         emit_json(found)
     else:
         _show(found)
+    if not (folder / SALT).exists():
+        note(f"there is no salt yet; with it the protocols change their digests: edgelm holdout digest {folder}")
 
 
 def _met_in_public(asked: Asked, data: DataFolder, benchmarks: tuple[str, ...]) -> dict[str, dict[str, int]]:
