@@ -57,6 +57,12 @@ def test_subsets_weigh_as_in_the_score(tmp_path, make_answers, make_score, write
     assert found.difference == pytest.approx(50)  # A's score of 0 would fit every weighting, B's of 50 only one
 
 
+def test_scores_made_in_a_way_not_known_here_are_compared_by_rows_and_that_is_said(two):
+    [found] = compare(*two([1, 0], [1, 1], {"score": 99}))
+    assert found.difference == 50
+    assert found.notes == ["every row weighs the same here, which is not how both scores were made"]
+
+
 def test_only_rows_of_both_are_paired(two):
     [found] = compare(*two([1, None, 1, 0, 1, 1], [1, 1, 0]))
     assert found.rows == 2 and found.difference == -50

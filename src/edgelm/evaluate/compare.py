@@ -84,10 +84,13 @@ def _difference(task: str, a: TaskScore, b: TaskScore, left: list[Answer], right
     weights = rule({subset: len(own) for subset, own in gains.items()})
     lost = sorted((pair for pair in marked if _gain(pair) < 0), key=_gain)
     gained = sorted((pair for pair in marked if _gain(pair) > 0), key=_gain, reverse=True)
+    notes = list(_notes(a, b, pairs, marked))
+    if not of_both:
+        notes.append("every row weighs the same here, which is not how both scores were made")
     difference = math.fsum(float(weights[subset]) * math.fsum(own) / len(own) for subset, own in gains.items())
     return Difference(
         task, a, b, len(marked), 100 * difference, _paired(difference, weights, gains),
-        sign_test(len(lost), len(gained)), lost, gained, list(_notes(a, b, pairs, marked)),
+        sign_test(len(lost), len(gained)), lost, gained, notes,
     )  # fmt: skip
 
 
