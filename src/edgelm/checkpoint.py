@@ -101,6 +101,12 @@ class Checkpoint:
         """The dimensions that the configuration describes."""
         return shape_of(self.config)
 
+    @property
+    def context(self) -> int | None:
+        """How many tokens the model was made for, as `config.json` says; None if it does not."""
+        value = self.config.get("max_position_embeddings")
+        return value if isinstance(value, int) and 0 < value < 2**63 else None
+
     @cached_property
     def card(self) -> Card:
         """The card; an empty one if there is none.

@@ -148,6 +148,7 @@ class Report(_Record):
     parameters: Positive
     bytes: Positive
     dtypes: dict[str, int]
+    context: Positive | None = None  # tokens that the model was made for, as far as its configuration says
     tasks: dict[str, TaskScore] = Field(default_factory=dict)
     speed: Speed | None = None
     memory: dict[str, Positive] = Field(default_factory=dict)  # peak bytes by meter

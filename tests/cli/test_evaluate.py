@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from edgelm.cli import main
-from edgelm.cli.evaluate import TASKS
+from edgelm.cli.evaluate import TASKS, beyond_context
 from edgelm.errors import EXIT_INPUT
+from edgelm.evaluate.effort import Effort
 from edgelm.report import Report, read_answers
 
 
@@ -74,6 +75,30 @@ def test_a_holdout_alone_and_beside_a_benchmark(run, words, tmp_path):
     assert set(Report.load(tmp_path / "report").tasks) == {"capitals", "chid"}
     page = tmp_path / "report" / "index.html"
     assert not page.exists() or "Where is" not in page.read_text()
+
+
+def test_questions_and_context_outlive_a_run_of_other_tasks_and_scoring_anew(run, words, tmp_path):
+    pytest.importorskip("jinja2")
+    page = tmp_path / "report" / "index.html"
+    assert run(*words, "-t", "gsm8k", "-t", "chid", "--engine", "hf:batch=2")[0] == 0
+    whole = page.read_text()
+    assert run(*words[1:], "--rescore", "-t", "chid")[0] == 0
+    assert page.read_text() == whole
+    assert Report.load(tmp_path / "report").context == 256
+    assert run(*words, "-t", "commonsenseqa", "--limit", "1", "--engine", "hf:batch=2")[0] == 0
+    question = json.loads((tmp_path / "suite/gsm8k/test.jsonl").read_text().splitlines()[0])["question"]
+    assert question in page.read_text()
+
+
+def test_one_line_says_what_went_beyond_the_context():
+    def effort(task, beyond, filled):
+        return Effort(task=task, answers=60, read=0, made=0, capped=0, beyond=beyond, filled=filled)
+
+    assert beyond_context([effort("gsm8k", 0, 0), effort("chid", 0, 0)], 256) == ""
+    assert beyond_context([effort("gsm8k", 3, 0), effort("chid", 0, 0), effort("bbh", 12, 0)], 4096) == (
+        "the model's context is 4,096 tokens; answers that ran past it: gsm8k 3 of 60, bbh 12 of 60"
+    )
+    assert "may have lost their beginning: bbh 2 of 60" in beyond_context([effort("bbh", 12, 2)], 4096)
 
 
 @pytest.mark.parametrize(("options", "named"), [

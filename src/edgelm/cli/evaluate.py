@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,12 @@ from edgelm.chat import Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
-from edgelm.errors import BadOption, InputError, MissingInput, Offline
+from edgelm.errors import BadOption
+from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, questions_of, reported
+from edgelm.evaluate.effort import Effort, efforts
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
-from edgelm.tasks.base import Task
-
-TASKS = ("commonsenseqa", "bbh", "gsm8k", "longbench", "humaneval", "truthfulqa", "chid")  # asked if none are named
-Asked = list[tuple[Task, DataFolder]]
 
 
 def evaluate(
@@ -39,14 +38,19 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="Engine spec, such as local:batch=32; hf is the plain one.")] = "local",
     data: Data = None,
     offline: OfflineFlag = False,
-    limit: Annotated[int | None, typer.Option(help="Only the first rows of each task.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first rows of each task, in turn from its subsets.")
+    ] = None,
     sample: Annotated[int | None, typer.Option(help="Only so many rows of each task, drawn by --seed.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
     prompting: Annotated[
         Prompting | None, typer.Option(help="How to ask; by default as the checkpoint's card or tokenizer says.")
     ] = None,
     workers: Annotated[
-        str | None, typer.Option(help="Processes on this host (4), one for each GPU; or actors on a cluster (ray:4).")
+        str | None,
+        typer.Option(
+            help="Processes on this host (4), each on a GPU of its own if there are any; or Ray actors (ray:4)."
+        ),
     ] = None,
     shard: Annotated[
         str | None, typer.Option(help="Ask one part of the rows, such as 2/8; other runs ask the other parts.")
@@ -67,7 +71,7 @@ def evaluate(
     if task or holdout:
         public: Asked = [(parse("tasks", spec), folder) for spec in task or ()]
     else:
-        public = _reported(out, folder) if rescore else _at_hand(folder)
+        public = reported(Report.load(out), folder, note) if rescore else at_hand(folder, note, marked=not shard)
     tasks = public + _holdout_tasks(holdout)
     if rescore or not checkpoint:
         from edgelm.evaluate.rescore import rescore as score_anew
@@ -76,46 +80,11 @@ def evaluate(
     else:
         report = _ask(checkpoint, tasks, engine, out, selection, prompting, workers, shard)
     if report.tasks:
-        _write_views(out, public, checkpoint)
+        _write_views(out, public, folder)
     if json:
         emit_json(report.model_dump(mode="json"))
     elif report.tasks:
         show_scores(report, out)
-
-
-def _at_hand(folder: DataFolder) -> Asked:
-    """The seven tasks, without those whose data cannot be had: nobody asked for these by name.
-
-    Raises:
-        MissingInput, Offline: there are no data for any of them.
-    """
-    found: Asked = []
-    absent: list[InputError] = []
-    for spec in TASKS:
-        task = parse("tasks", spec)
-        try:
-            for name in task.files(folder):
-                folder.path(name)
-        except (MissingInput, Offline) as error:
-            absent.append(error)
-            note(f"{spec} is left out: {error.what}; name it with --task to see how to get its data")
-        else:
-            found.append((task, folder))
-    if not found:
-        raise absent[0]
-    return found
-
-
-def _reported(out: Path, folder: DataFolder) -> Asked:
-    """Those of the seven tasks that a report has.
-
-    Raises:
-        MissingInput: there is no report.
-    """
-    here = Report.load(out).tasks
-    if left := sorted(here.keys() - set(TASKS)):
-        note(f"left as they are: {', '.join(left)}; name them with --task to score them anew")
-    return [(parse("tasks", spec), folder) for spec in TASKS if spec in here]
 
 
 def _holdout_tasks(folder: Path | None) -> Asked:
@@ -149,22 +118,18 @@ def _ask(
             shard=Shard.parse(shard) if shard else None, workers=Workers.parse(workers) if workers else None,
             progress=bar, say=note,
         )  # fmt: skip
-    context = checkpoint.config.get("max_position_embeddings")
-    if isinstance(context, int):
-        for asked, _ in tasks:
-            if asked.label in report.tasks:
-                warn_of_context(out, asked.label, context)
+    if checkpoint.context:
+        answers = {task.label: read_answers(out, task.label) for task, _ in tasks if task.label in report.tasks}
+        if warning := beyond_context(efforts(answers, {}, checkpoint.context), checkpoint.context):
+            note(warning)
     return report
 
 
-def _write_views(out: Path, public: Asked, checkpoint: Checkpoint | None) -> None:
+def _write_views(out: Path, public: Asked, data: DataFolder) -> None:
     """The tables and the page. Questions of hold-outs stay out of them."""
     from edgelm.evaluate.views import write_views
 
-    here = Report.load(out).tasks
-    samples = {task.label: task.samples(data) for task, data in public if task.label in here}
-    context = checkpoint.config.get("max_position_embeddings") if checkpoint else None
-    for line in write_views(out, samples, context if isinstance(context, int) else None):
+    for line in write_views(out, questions_of(Report.load(out), public, data)):
         note(line)
 
 
@@ -176,14 +141,15 @@ class Rate(ProgressColumn):
         return Text(f"{bar.speed:.2f}/s" if bar.speed else "")
 
 
-def warn_of_context(out: Path, label: str, context: int) -> None:
-    """Say how many questions or answers went beyond what the model was made for."""
-    answers = read_answers(out, label)
-    cut = sum(answer.prompt_tokens >= context for answer in answers)
-    beyond = sum(answer.prompt_tokens + answer.tokens > context for answer in answers)
-    if beyond:
-        note(f"{label}: of {len(answers)} answers {beyond} ran past the model's context of {context} tokens, and {cut} "
-             "questions filled it and may have lost their beginning")  # fmt: skip
+def beyond_context(took: Sequence[Effort], context: int) -> str:
+    """A line on the tasks whose answers or questions went beyond what the model was made for; empty if none did."""
+    parts = {
+        "answers that ran past it": [(each, each.beyond) for each in took],
+        "questions that filled it and may have lost their beginning": [(each, each.filled) for each in took],
+    }
+    said = [f"{what}: " + ", ".join(f"{each.task} {number:,} of {each.answers:,}" for each, number in counts if number)
+            for what, counts in parts.items() if any(number for _, number in counts)]  # fmt: skip
+    return f"the model's context is {context:,} tokens; {'; '.join(said)}" if said else ""
 
 
 def show_scores(report: Report, out: Path) -> None:

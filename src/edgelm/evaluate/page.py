@@ -32,7 +32,6 @@ def report_page(
     samples: Mapping[str, Sequence[Sample]],
     seconds: Mapping[str, float],
     loading: float = 0,
-    context: int | None = None,
 ) -> str:
     """The page of a report; equal input gives equal text.
 
@@ -42,12 +41,11 @@ def report_page(
         samples: the questions and references to show beside the answers, by task; of a hold-out there are none.
         seconds: how long each task took, as far as known.
         loading: seconds that loading the checkpoint took.
-        context: how many tokens the model was made for.
 
     Raises:
         MissingPackage: jinja2 is not installed.
     """
-    took = efforts(answers, seconds, context)
+    took = efforts(answers, seconds, report.context)
     data, shortened = embedded(answers, samples)
     published = {task: beside(task, score) for task, score in report.tasks.items()}
     return (

@@ -50,7 +50,8 @@ def rescore(out: Path, tasks: Sequence[tuple[Task, DataFolder]], checkpoint: Che
             answers = marked(asked, rows)
             scores[asked.task.label] = score(asked, answers, like.prompting, like.engine)
             write_answers(out, asked.task.label, answers)
-        report = report.model_copy(update={"tasks": scores, "made_by": f"edgelm {__version__}"})
+        context = checkpoint.context if checkpoint else report.context  # reports of old do not have it
+        report = report.model_copy(update={"tasks": scores, "context": context, "made_by": f"edgelm {__version__}"})
         report.save(out)
     return report
 

@@ -71,7 +71,7 @@ def evaluate(
     _earlier(out, checkpoint)
     blank = Report(  # reads the headers: damaged files are named before anything is asked
         checkpoint=checkpoint.digest, name=checkpoint.path.resolve().name, parameters=checkpoint.parameters,
-        bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, made_by=f"edgelm {__version__}",
+        bytes=checkpoint.bytes, dtypes=checkpoint.dtypes, context=checkpoint.context, made_by=f"edgelm {__version__}",
     )  # fmt: skip
     prompting = prompting or checkpoint.prompting
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}

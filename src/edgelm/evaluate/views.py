@@ -18,16 +18,13 @@ from edgelm.tasks.base import Sample
 RESULTS, SUMMARY, PAGE = "results.csv", "summary.csv", "index.html"
 
 
-def write_views(
-    folder: Path, samples: Mapping[str, Sequence[Sample]] | None = None, context: int | None = None
-) -> list[str]:
+def write_views(folder: Path, samples: Mapping[str, Sequence[Sample]] | None = None) -> list[str]:
     """Write the views of a report folder; what is returned are notes for the person, such as a missing package.
 
     Args:
         folder: a finished report.
         samples: questions and references to show beside the answers, by task. Leave hold-outs out: what is given here
             stands in the page.
-        context: how many tokens the model was made for.
 
     Raises:
         MissingInput, BadFile: there is no finished report, or it is damaged.
@@ -38,9 +35,7 @@ def write_views(
     answers = {task: read_answers(folder, task) for task in report.tasks}
     seconds, loading = _recorded(folder)
     try:
-        page = report_page(
-            report, answers, samples=samples or {}, seconds=seconds, loading=loading, context=context,
-        )  # fmt: skip
+        page = report_page(report, answers, samples=samples or {}, seconds=seconds, loading=loading)
     except MissingPackage as error:
         return [f"no page was written: {error.what} ({error.mend})"]
     write_bytes(folder / PAGE, page.encode())
