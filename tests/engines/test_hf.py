@@ -93,6 +93,12 @@ def test_rows_of_one_batch_stop_each_at_its_own_strings(folder):
     assert (replies["1"].text, replies["1"].tokens) == (whole.text, whole.tokens)
 
 
+def test_a_stop_string_that_begins_in_the_prompt_ends_nothing(folder):
+    ((whole,),) = _ask(folder, "The quick", prompting="base", max_tokens=8)
+    ((asked,),) = _ask(folder, "The quick", prompting="base", max_tokens=8, stop=("quick" + whole.text[0],))
+    assert asked == whole
+
+
 def test_a_stop_string_of_the_checkpoint_itself_ends_an_answer(folder, copy):
     ((whole,),) = _ask(folder, "The quick", prompting="base", max_tokens=16)
     stop = re.findall("[A-Za-z]{2,}", whole.text)[0]

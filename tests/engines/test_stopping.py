@@ -13,10 +13,10 @@ def tokenizer(make_checkpoint):
     return AutoTokenizer.from_pretrained(make_checkpoint("llama", num_hidden_layers=1))
 
 
-def _length(tokenizer, text, *stop, cap=10**6, ends=(), skip=True):
+def _length(tokenizer, text, *stop, cap=10**6, ends=()):
     """After how many of its tokens a text ends; None if it does not."""
     ids = tokenizer(text)["input_ids"]
-    ending = Ending(Request("k", 0, ask(""), cap, stop), tokenizer, ends, skip)
+    ending = Ending(Request("k", 0, ask(""), cap, stop), tokenizer, ends)
     return next((n for n in range(1, len(ids) + 1) if ending.reached(ids[:n])), None)
 
 
@@ -34,6 +34,16 @@ def test_a_stop_string_ends_it_with_the_token_that_completes_it(tokenizer, stop)
     assert stop in tokenizer.decode(ids[:length]) and stop not in tokenizer.decode(ids[: length - 1])
 
 
-def test_a_stop_string_is_seen_far_behind_the_beginning_and_across_special_tokens(tokenizer):
-    assert _length(tokenizer, "dog" * 300 + "A<|pad|><|pad|>B", "AB", skip=True) is not None
-    assert _length(tokenizer, "dog" * 300 + "A<|pad|><|pad|>B", "AB", skip=False) is None
+def test_a_stop_string_is_seen_far_behind_the_beginning_and_in_special_tokens(tokenizer):
+    assert _length(tokenizer, "dog" * 300 + "AB", "AB") is not None
+    assert _length(tokenizer, "dog" * 300 + "A<|pad|>B", "AB") is None
+    assert _length(tokenizer, "dog" * 300 + "A<|pad|>B", "<|pad|>") == len(
+        tokenizer("dog" * 300 + "A<|pad|>")["input_ids"]
+    )
+
+
+def test_what_follows_a_stop_string_is_padding(tokenizer):
+    ids = tokenizer("The quick brown fox")["input_ids"]
+    assert Ending(Request("k", 0, ask(""), 9, (" quick",)), tokenizer, ()).part(ids) == ids[:2]
+    for stop in ((), ("dog",)):
+        assert Ending(Request("k", 0, ask(""), 9, stop), tokenizer, ()).part(ids) == ids

@@ -25,8 +25,7 @@ class Generation:
         # Four bytes a token: thousands of long prompts as lists would take gigabytes.
         self.prompts = [array("i", rendering.prompt_ids(request)) for request in requests]
         self.packing = Packing(forward, self.prompts, [request.max_tokens for request in requests], limits)
-        skip_special = rendering.prompting == "base"
-        self.endings = [Ending(request, rendering.tokenizer, rendering.ends, skip_special) for request in requests]
+        self.endings = [Ending(request, rendering.tokenizer, rendering.ends) for request in requests]
         self.choice = Choice(rendering.generation.repetition_penalty or 1.0, limits.rows)
         self.failed: list[int] = []
 

@@ -16,6 +16,7 @@ from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Likelihood, Reply, Request
 from edgelm.engines.render import Rendering, Truncate
+from edgelm.engines.stopping import Ending
 from edgelm.errors import BadOption, Unsupported
 from edgelm.stock import load_model
 
@@ -78,7 +79,7 @@ class HFSession:
     def answer(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
         """Answer in batches of consecutive rows: a row's batch follows from its place, not from what else is asked."""
         ordered = sorted(requests, key=lambda request: request.index)
-        for _, rows in groupby(ordered, key=lambda each: (each.index // self.batch, each.max_tokens, each.stop)):
+        for _, rows in groupby(ordered, key=lambda each: (each.index // self.batch, each.max_tokens)):
             yield self._batch(list(rows))
 
     @torch.inference_mode()
@@ -86,24 +87,20 @@ class HFSession:
         prompts = [self.rendering.prompt_ids(request) for request in requests]
         self.rendering.tokenizer.pad_token_id = self.rendering.pad
         inputs = self.rendering.tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self.device)
-        stops: dict[str, Any] = {"stop_strings": list(requests[0].stop)} if requests[0].stop else {}
+        start = inputs["input_ids"].shape[1]
+        endings = [Ending(request, self.rendering.tokenizer, self.rendering.ends) for request in requests]
+        stops = [_Stops(endings, start)] if any(request.stop for request in requests) else []
         output_BT = self.model.generate(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
             max_new_tokens=requests[0].max_tokens, pad_token_id=self.rendering.pad,
-            eos_token_id=self.rendering.ends or None, tokenizer=self.rendering.tokenizer, **stops,
+            eos_token_id=self.rendering.ends or None, tokenizer=self.rendering.tokenizer,
+            stopping_criteria=transformers.StoppingCriteriaList(stops),
         )  # fmt: skip
-        made_BT = output_BT[:, inputs["input_ids"].shape[1] :].tolist()
+        made_BT = output_BT[:, start:].tolist()
         return [
-            self.rendering.reply(request, self._unpadded(request, ids), len(prompt))
-            for request, ids, prompt in zip(requests, made_BT, prompts, strict=True)
+            self.rendering.reply(request, ending.part(ids), len(prompt))
+            for request, ending, ids, prompt in zip(requests, endings, made_BT, prompts, strict=True)
         ]
-
-    def _unpadded(self, request: Request, ids: list[int]) -> list[int]:
-        """What was made without the padding behind a stop string, while other rows went on."""
-        ended = any(token in self.rendering.ends for token in ids)
-        while request.stop and not ended and ids and ids[-1] == self.rendering.pad:
-            ids = ids[:-1]
-        return ids
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Natural log of each continuation's probability after its context, summed over its tokens, in FP32."""
@@ -129,6 +126,19 @@ class HFSession:
             results.append(Likelihood(logs_TV.gather(1, target_T[:, None]).sum().item(), greedy))
         require_numbers(results, texts, self.rendering)
         return results
+
+
+class _Stops(transformers.StoppingCriteria):
+    """Ends each row at its own stop strings, found in its answer alone: transformers' own look into the prompt, too."""
+
+    def __init__(self, endings: Sequence[Ending], start: int) -> None:
+        self.endings, self.start = endings, start
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        made_BT = input_ids[:, self.start :].tolist()
+        beams = len(made_BT) // len(self.endings)
+        ended = [self.endings[row // beams].stopped(made) for row, made in enumerate(made_BT)]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def require_numbers(found: Sequence[Likelihood], texts: Sequence[tuple[Sequence[int], int]], made: Rendering) -> None:

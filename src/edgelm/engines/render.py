@@ -110,10 +110,11 @@ class Rendering:
     def reply(self, request: Request, ids: Sequence[int], prompt_tokens: int) -> Reply:
         """The answer in the ids that were made, up to and with the first end; a later one is padding."""
         end = next((place for place, token in enumerate(ids) if token in self.ends), None)
-        text = self.tokenizer.decode(ids, skip_special_tokens=self.prompting == "base")
+        made = ids if end is None else ids[: end + 1]
+        text = self.tokenizer.decode(made, skip_special_tokens=self.prompting == "base")
         cut = self.cut(text, request.stop)
-        finish: Literal["stop", "length"] = "stop" if end is not None or len(cut) < len(text) else "length"
-        return Reply(request.key, cut, len(ids) if end is None else end + 1, prompt_tokens, finish)
+        over = end is not None or len(cut) < len(text) or len(made) < request.max_tokens
+        return Reply(request.key, cut, len(made), prompt_tokens, "stop" if over else "length")
 
     def cut(self, text: str, stop: Sequence[str]) -> str:
         """A text up to the first of the stop strings and, in a chat, of the end tokens' texts."""
