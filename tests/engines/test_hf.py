@@ -63,8 +63,7 @@ def test_a_batch_gives_what_single_questions_give(folder):
 def test_the_cap_holds_and_is_said(folder):
     for cap in (1, 5):
         ((reply,),) = _ask(folder, "The quick", max_tokens=cap, prompting="base")
-        assert reply.tokens <= cap
-        assert reply.finish == "length" or reply.tokens < cap or reply.text != ""
+        assert (reply.tokens, reply.finish) == (cap, "length")
 
 
 def test_a_stop_string_ends_the_answer_and_is_cut_off(folder):
@@ -117,8 +116,7 @@ def test_an_end_token_ends_the_answer(folder, copy):
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [made[2]]}))
     ((ended,),) = _ask(copy, "The quick", prompting="base", max_tokens=6)
     place = made.index(made[2])
-    assert ended.finish == "stop" and ended.tokens == place + 1
-    assert whole.tokens == 6 or whole.finish == "stop"
+    assert ended.finish == "stop" and ended.tokens == place + 1 < whole.tokens
 
 
 def test_base_prompting_gives_the_model_the_text_as_it_is(folder):
