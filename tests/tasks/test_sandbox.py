@@ -216,19 +216,44 @@ def test_no_other_package_is_there_and_this_one_cannot_be_changed(place):
         assert ends_well(place, f"try: open({path!r}, 'a')\nexcept OSError: pass\nelse: raise ValueError")
 
 
-@pytest.mark.parametrize("content", ["raise ImportError", "while True: memory = [memory, bytes(1 << 20)]"])
-def test_a_package_that_cannot_be_imported_is_not_promised(sandbox, monkeypatch, tmp_path, content):
-    (tmp_path / "numpy").mkdir()
-    (tmp_path / "numpy/__init__.py").write_text(content)
-    tmp_path.chmod(0o755)
+@pytest.fixture
+def own_package():
+    """A package called numpy that everybody can read and write; tests' own folders are closed to nobody."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder, "numpy")
+        package.mkdir()
+        (package / "__init__.py").write_text("__version__ = 'own'")
+        for path in (Path(folder), package):
+            path.chmod(0o777)
+        yield package
+
+
+@pytest.mark.parametrize("content", ["raise ImportError", "memory = bytes(1 << 30)", "import os; os._exit(0)"])
+def test_a_package_that_cannot_be_imported_is_not_promised(sandbox, monkeypatch, own_package, content):
     plain = dataclasses.replace(sandbox, beside=())
     plain = dataclasses.replace(plain, facts=bubblewrap._tried(plain))
     assert plain.conditions()["packages"] == "the standard library alone"
-    monkeypatch.setattr(packages, "folders", lambda: (tmp_path / "numpy",))
+    monkeypatch.setattr(packages, "folders", lambda: (own_package,))
+    assert bubblewrap._with_package(plain).conditions()["packages"] == "the standard library and numpy own"
+    (own_package / "__init__.py").write_text(content)
     assert bubblewrap._with_package(plain) == plain
     monkeypatch.setattr(packages, "folders", lambda: ())
     assert bubblewrap._with_package(plain) == plain
     assert not ends_well(plain, "import numpy") and ends_well(plain, "'numpy'")
+
+
+@pytest.mark.parametrize("flag", ["--ro-bind", "--bind"])
+def test_a_package_that_programs_could_change_is_found(sandbox, monkeypatch, own_package, flag):
+    own = dataclasses.replace(sandbox, beside=(own_package,))
+    words = bubblewrap.Bubblewrap._walls(own)
+    words[words.index(str(own_package)) - 1] = flag
+    monkeypatch.setattr(bubblewrap.Bubblewrap, "_walls", lambda self: words)
+    if flag == "--ro-bind":
+        assert bubblewrap._tried(own)["packages"] == "the standard library and numpy own"
+    else:
+        with pytest.raises(Unsupported) as caught:
+            bubblewrap._tried(own)
+        assert '"/packages/numpy"' in caught.value.why
 
 
 # What it says of itself

@@ -161,8 +161,9 @@ def _tried(sandbox: Bubblewrap) -> dict[str, Any]:
     Raises:
         Unsupported: it did not start, or does not hold.
     """
+    beside = [f"{PACKAGES}/{folder.name}" for folder in sandbox.beside]
     orders = {
-        "do": "look", "folders": ["/", "/usr", "/dev", FOLDER, str(sandbox.python.parent)],
+        "do": "look", "folders": ["/", "/usr", "/dev", FOLDER, str(sandbox.python.parent), *beside],
         "hidden": _hidden(sandbox.python), "memory": sandbox.limits.memory, "processes": sandbox.limits.processes,
     }  # fmt: skip
     with sandbox.start(orders) as running:
