@@ -24,9 +24,30 @@ from edgelm.evaluate.rescore import rescore
 from edgelm.evaluate.run import evaluate
 from edgelm.plugins import parse
 
-WORDS = "the answer is so we have (A) (B) yes no true 42 3.5 because it was not in Paris . , **Yes**".split()
-    "the answer is so we have (A) (B) yes no true 42 3.5 because it was not in Paris and people say . , **Yes**".split()
-)
+WORDS = [
+    "the",
+    "answer",
+    "is",
+    "so",
+    "we",
+    "have",
+    "(A)",
+    "(B)",
+    "yes",
+    "no",
+    "true",
+    "42",
+    "3.5",
+    "because",
+    "it",
+    "was",
+    "not",
+    "in",
+    "Paris",
+    ".",
+    ",",
+    "**Yes**",
+]
 
 
 @dataclass(frozen=True)
