@@ -24,30 +24,7 @@ from edgelm.evaluate.rescore import rescore
 from edgelm.evaluate.run import evaluate
 from edgelm.plugins import parse
 
-WORDS = [
-    "the",
-    "answer",
-    "is",
-    "so",
-    "we",
-    "have",
-    "(A)",
-    "(B)",
-    "yes",
-    "no",
-    "true",
-    "42",
-    "3.5",
-    "because",
-    "it",
-    "was",
-    "not",
-    "in",
-    "Paris",
-    ".",
-    ",",
-    "**Yes**",
-]
+WORDS = ("the", "answer", "is", "(A)", "(B)", "yes", "no", "42", "3.5", "because", "it", "was", ".", ",", "**Yes**")
 
 
 @dataclass(frozen=True)
