@@ -87,9 +87,14 @@ def measure(job: str, folder: Path, options: argparse.Namespace) -> list[dict[st
     """All ways in turn, round after round; one row of figures each."""
     tried, clock = ways(job, options), CLOCKS[options.device]
     for number in range(options.rounds):
-        for way in tried:
-            way.run(folder, job, options.device)
-            print(f"round {number + 1}: {way.name}: {way.results[-1][clock]:.1f} s", file=sys.stderr)
+        for way in list(tried):
+            try:
+                way.run(folder, job, options.device)
+            except subprocess.CalledProcessError as error:
+                print(f"left out, it failed: {way.name}: {error}", file=sys.stderr)
+                tried.remove(way)
+            else:
+                print(f"round {number + 1}: {way.name}: {way.results[-1][clock]:.1f} s", file=sys.stderr)
     first = tried[0]
     return [
         {"job": job, "way": way.name, "seconds": statistics.median(seconds), "range": [min(seconds), max(seconds)],

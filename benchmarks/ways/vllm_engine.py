@@ -16,7 +16,8 @@ from vllm import LLM, SamplingParams
 folder, job, rows_at_once, result = Path(sys.argv[1]), *sys.argv[2:5]
 name = "questions" if job == "generate" else "choices"
 rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-model = LLM(str(folder / "model"), dtype="float32", max_num_seqs=int(rows_at_once), enable_prefix_caching=True)
+model = LLM(str(folder / "model"), dtype="float32", max_num_seqs=int(rows_at_once), enable_prefix_caching=True,
+            gpu_memory_utilization=0.25)  # fmt: skip
 
 
 def used() -> float:
