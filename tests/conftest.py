@@ -6,7 +6,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,43 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
         return folder
 
     return make
+
+
+_OWN_CONFIG = """from transformers import LlamaConfig
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own-llama"
+"""
+_OWN_MODEL = """from transformers import LlamaForCausalLM
+
+from .configuration_own import OwnConfig
+
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+
+    def forward(self, *args, **kwargs):
+        made = super().forward(*args, **kwargs)
+        made.logits = -made.logits
+        return made
+"""
+
+
+@pytest.fixture(scope="session")
+def own_code(make_checkpoint: MakeCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkpoint of a class that only its own code knows: a Llama that says what it holds for least likely."""
+    import transformers.dynamic_module_utils
+
+    folder = make_checkpoint("llama", num_hidden_layers=2)
+    (folder / "configuration_own.py").write_text(_OWN_CONFIG)
+    (folder / "modeling_own.py").write_text(_OWN_MODEL)
+    config = json.loads((folder / "config.json").read_bytes())
+    named = {"AutoConfig": "configuration_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "own-llama", "auto_map": named}))
+    with pytest.MonkeyPatch.context() as patch:  # where transformers copies a checkpoint's code to, and imports it from
+        patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+        yield folder
 
 
 def _tokenizer() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,57 @@ def test_another_fault_of_the_writer_stays_one(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(stock, "save_file", refuse)
     with pytest.raises(SafetensorError):
         stock.save_tensors(tmp_path / "w.safetensors", {"a": torch.ones(1)})
+
+
+# Code of the checkpoint's own
+
+
+@pytest.fixture
+def own(own_code: Path, tmp_path: Path) -> Path:
+    """A checkpoint with code of its own, to be changed."""
+    return shutil.copytree(own_code, tmp_path / "own")
+
+
+def test_own_code_runs_only_if_asked_for_and_then_says_so(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Unsupported, match="own-llama") as caught:
+        load(own)
+    assert "modeling_own.OwnModel" in caught.value.why or "configuration_own.OwnConfig" in caught.value.why
+    assert "--engine local:code=true" in caught.value.mend
+    assert not caplog.records
+    model = stock.load_model(Checkpoint(own), torch.float32, code=True)
+    assert type(model).__name__ == "OwnModel"
+    assert f"code that comes with {own} runs" in caplog.text
+
+
+def test_a_stock_class_stays_stock_beside_code_of_its_own(own: Path) -> None:
+    edit(own / "config.json", model_type="llama")
+    assert type(load(own)) is transformers.LlamaForCausalLM
+
+
+@pytest.mark.parametrize(
+    "name", ["else/where--modeling_own.OwnModel", "absent.OwnModel", "../modeling_own.OwnModel", 7]
+)
+def test_code_from_elsewhere_is_refused(own: Path, name: object) -> None:
+    edit(own / "config.json", auto_map={"AutoModelForCausalLM": name})
+    with pytest.raises(Unsupported, match="not in its folder"):
+        stock.require_known(Checkpoint(own), code=True)
+    edit(own / "config.json", auto_map={})
+    edit(own / "tokenizer_config.json", auto_map=[None, name])
+    with pytest.raises(Unsupported, match="not in its folder"):
+        stock.require_known(Checkpoint(own), code=True)
+
+
+def test_code_is_not_asked_for_in_vain_nor_may_it_answer_its_own_way(folder: Path, own: Path) -> None:
+    with pytest.raises(Unsupported, match="brings no code of its own"):
+        stock.require_known(Checkpoint(folder), code=True)
+    (own / "custom_generate").mkdir()
+    with pytest.raises(Unsupported, match="custom_generate"):
+        stock.require_known(Checkpoint(own), code=True)
+
+
+def test_every_file_of_own_code_is_in_the_digest(own: Path) -> None:
+    seen = {Checkpoint(own).digest}
+    for path in sorted(own.glob("*.py")):
+        path.write_text(path.read_text() + "# changed\n")
+        seen.add(Checkpoint(own).digest)
+    assert len(seen) == 3

@@ -1,11 +1,14 @@
-"""The stock transformers model and tokenizer of a checkpoint: from its folder alone, whole, without code from it.
+"""The transformers model and tokenizer of a checkpoint: from its folder alone, whole, and without code from it.
 
+With `code`, which a person must ask for, the checkpoint's own classes are loaded in place of the stock ones. They run
+with all rights of the process; that they are files of the folder, which its digest covers, is made sure of.
 And the other way: tensors into a weight file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,59 +24,99 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadFile, Unsupported
 from edgelm.files import disk_errors
 
-FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}  # for every `from_pretrained`
+_LOADED = ("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer")  # what an `auto_map` may replace here
+_CLASS = re.compile(r"([A-Za-z_]\w*)\.[A-Za-z_]\w*", re.ASCII)  # as an `auto_map` names one: FILE.CLASS
 _MENDS = {
     "model": "edgelm show names what does not fit; restore config.json, or save the model again",
     "tokenizer": "copy tokenizer.json and tokenizer_config.json from the base",
 }
 
 
-def require_known(checkpoint: Checkpoint) -> None:
-    """Refuse a checkpoint that cannot be a stock model, by its configuration first, then by its weights' headers.
+def from_folder(code: bool = False) -> dict[str, Any]:
+    """The arguments of every `from_pretrained`: nothing is fetched, and own code runs only if asked for."""
+    return {"local_files_only": True, "trust_remote_code": code}
+
+
+def require_known(checkpoint: Checkpoint, code: bool = False) -> None:
+    """Refuse a checkpoint that cannot be a model here, by its configuration first, then by its weights' headers.
 
     Raises:
         BadFile: `config.json` or a weight file is damaged, or a dimension is impossible.
         MissingInput: there are no safetensors files.
-        Unsupported: transformers has no causal language model of this class.
+        Unsupported: transformers has no causal language model of this class; with `code`, the folder has none either.
     """
     model_type = checkpoint.config.get("model_type")
-    if not isinstance(model_type, str) or model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if code:
+        _require_own_code(checkpoint)
+    elif not isinstance(model_type, str) or model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        own = _named_code(checkpoint)
         raise Unsupported(
             f"transformers {transformers.__version__} has no language model of model_type '{model_type}'",
-            mend="correct model_type in config.json, or install a newer transformers",
-        )
+            why=f"the checkpoint brings code of its own ({own[0]}), which runs only if asked for" if own else "",
+            mend="the engine option code=true (--engine local:code=true, or hf:code=true) runs it, with all your rights"
+            if own else "correct model_type in config.json, or install a newer transformers",
+        )  # fmt: skip
     with contextlib.suppress(Unsupported):  # transformers has more classes than are described here
         _ = checkpoint.shape
     _ = checkpoint.tensors
 
 
-def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str | torch.device = "cpu") -> Any:
-    """The model, ready to answer, every weight of it from the files.
+def _named_code(checkpoint: Checkpoint) -> list[str]:
+    """The classes that the checkpoint's configuration wants loaded from code of its own, as it names them."""
+    maps = [config.get("auto_map") for config in (checkpoint.config, checkpoint.tokenizer_config)]
+    # The tokenizer's may be a list: the slow class and the fast one, either of which may be none.
+    named = [[each.get(name) for name in _LOADED] if isinstance(each, dict) else each for each in maps]
+    flat = [name for each in named if isinstance(each, list) for name in each]
+    return [str(name) for each in flat for name in (each if isinstance(each, list) else [each]) if name is not None]
+
+
+def _require_own_code(checkpoint: Checkpoint) -> None:
+    """Refuse to run code unless there is some, all of it in files that the checkpoint's digest covers."""
+    named = _named_code(checkpoint)
+    if not named:
+        raise Unsupported(f"{checkpoint.path} brings no code of its own", why="its configuration has no auto_map",
+                          mend="leave code=true away")  # fmt: skip
+    for name in named:
+        found = _CLASS.fullmatch(name)
+        if found is None or f"{found[1]}.py" not in checkpoint.files:
+            raise Unsupported(f"{checkpoint.path} names code that is not in its folder: {name!r:.80}",
+                              mend="copy the file into the folder, and name it FILE.CLASS in auto_map")  # fmt: skip
+    if (checkpoint.path / "custom_generate").exists():
+        raise Unsupported(f"{checkpoint.path} brings its own way to make answers, in custom_generate/",
+                          why="the protocols ask for plain greedy answers", mend="remove that folder")  # fmt: skip
+
+
+def load_model(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: str | torch.device = "cpu", *, code: bool = False
+) -> Any:
+    """The model, ready to answer, every weight of it from the files; with `code`, of the checkpoint's own class.
 
     Raises:
         BadFile, MissingInput, Unsupported: see `require_known` and `refusals`.
         BadFile: tensors are missing or of another shape than configured.
     """
-    require_known(checkpoint)
+    require_known(checkpoint, code)
+    if code:
+        logging.getLogger(__name__).warning("code that comes with %s runs, with all your rights", checkpoint.path)
     with refusals(checkpoint, "model"), _no_bars():
         model, found = transformers.AutoModelForCausalLM.from_pretrained(
             checkpoint.path, dtype=dtype, device_map=torch.device(device), use_safetensors=True,
             output_loading_info=True, ignore_mismatched_sizes=True,  # reported below, with those that are missing
-            **FROM_FOLDER,
+            **from_folder(code),
         )  # fmt: skip
     _require_whole(checkpoint, found)
     return model.eval()
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Any:
-    """The tokenizer, with the settings of its files.
+def load_tokenizer(checkpoint: Checkpoint, *, code: bool = False) -> Any:
+    """The tokenizer, with the settings of its files; with `code`, of the checkpoint's own class if it brings one.
 
     Raises:
         BadFile: it is damaged or not there.
         Unsupported: it needs a package that is not installed.
     """
     with refusals(checkpoint, "tokenizer"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **FROM_FOLDER)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **from_folder(code))
     if len(tokenizer) == len(tokenizer.get_added_vocab()):  # what transformers makes of some classes without files
         raise BadFile(
             f"the tokenizer of {checkpoint.path} does not load", why="it has no vocabulary", mend=_MENDS["tokenizer"]

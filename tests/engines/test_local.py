@@ -211,3 +211,22 @@ def test_the_identity_names_what_an_answer_depends_on():
         "memory": 4 * 2**30, "torch": "", "transformers": "",
     }  # fmt: skip
     assert Local(batch=8, memory=10**9, device="cpu").identity != Local(device="cpu").identity
+
+
+def test_own_code_answers_by_both_engines_alike_and_only_if_asked_for(own_code, tmp_path):
+    requests = [Request(f"k{n}", n, ask(text), 8) for n, text in enumerate(QUESTIONS[:4])]
+
+    def answers(engine, folder):
+        with engine.open(Checkpoint(folder), "base") as session:
+            return {reply.key: reply.text for replies in session.answer(requests) for reply in replies}
+
+    plain = answers(HF(code=True), own_code)
+    assert answers(Local(code=True), own_code) == plain
+    as_stock = shutil.copytree(own_code, tmp_path / "stock")
+    config = json.loads((as_stock / "config.json").read_bytes())
+    (as_stock / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    assert answers(HF(), as_stock) != plain, "the code was run"
+    for engine in (HF, Local):
+        assert "code" not in engine().identity and engine(code=True).identity["code"] is True
+        with pytest.raises(Unsupported, match="own-llama"), engine().open(Checkpoint(own_code), "base"):
+            pass

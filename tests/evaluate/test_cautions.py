@@ -24,3 +24,9 @@ def test_each_caution_names_its_tasks(make_answers, make_score, make_report):
         "Questions that filled the context and may have lost their beginning: HumanEval 1 of 1.",
         "Answers ended by the cap on tokens and not by the model: GSM8K 100%.",
     ]
+
+
+def test_code_of_the_checkpoints_own_is_told(make_answers, make_score, make_report):
+    answers = make_answers([1] * 9)
+    report = make_report({"gsm8k": make_score(answers, engine={"engine": "hf", "code": True})})
+    assert cautions(report, efforts({"gsm8k": answers}, {})) == ["Code that comes with the checkpoint was run: GSM8K."]

@@ -14,7 +14,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.devices.host import computes_natively
 from edgelm.errors import BadOption, Unsupported
 from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
-from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals
+from edgelm.stock import from_folder, load_tokenizer, refusals
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def import_architecture(checkpoint: Checkpoint) -> None:
         BadFile, Unsupported: see `refusals`.
     """
     with refusals(checkpoint, "model"), torch.device("meta"):
-        config = transformers.AutoConfig.from_pretrained(checkpoint.path, **FROM_FOLDER)
+        config = transformers.AutoConfig.from_pretrained(checkpoint.path, **from_folder())
         transformers.AutoModelForCausalLM.from_config(config)
 
 

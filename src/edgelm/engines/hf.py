@@ -23,12 +23,16 @@ from edgelm.stock import load_model
 
 @dataclass(frozen=True)
 class HF:
-    """Settings of the engine. `dtype` auto computes in FP32 on a CPU and in FP16, as OpenCompass does, on a GPU."""
+    """Settings of the engine. `dtype` auto computes in FP32 on a CPU and in FP16, as OpenCompass does, on a GPU.
+
+    `code` runs the Python code that a checkpoint brings along, with all your rights; without it none is run.
+    """
 
     batch: int = 8
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     truncate: Truncate = "left"
+    code: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -50,6 +54,7 @@ class HF:
         return {
             "engine": "hf", "batch": self.batch, "dtype": self._dtype, "device": self._device,
             "truncate": self.truncate, "torch": torch.__version__, "transformers": transformers.__version__,
+            **({"code": True} if self.code else {}),
         }  # fmt: skip
 
     @property
@@ -60,8 +65,8 @@ class HF:
     @contextlib.contextmanager
     def open(self, checkpoint: Checkpoint, prompting: Prompting) -> Iterator[HFSession]:
         """Load model and tokenizer."""
-        rendering = Rendering(checkpoint, prompting, self.truncate)
-        model = load_model(checkpoint, getattr(torch, self._dtype), self._device)
+        rendering = Rendering(checkpoint, prompting, self.truncate, code=self.code)
+        model = load_model(checkpoint, getattr(torch, self._dtype), self._device, code=self.code)
         yield HFSession(rendering, model, batch=self.batch, device=self._device)
 
 

@@ -37,6 +37,7 @@ class Local:
         device: where.
         truncate: which part of a prompt that is too long goes.
         memory: bytes that keys and values may take.
+        code: run the Python code that a checkpoint brings along, with all your rights.
     """
 
     batch: int = 0
@@ -44,6 +45,7 @@ class Local:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     truncate: Truncate = "left"
     memory: int = 0
+    code: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("batch", self.batch), ("memory", self.memory)):
@@ -54,7 +56,7 @@ class Local:
     @property
     def _plain(self) -> HF:
         """The plain engine with the same settings."""
-        return HF(dtype=self.dtype, device=self.device, truncate=self.truncate)
+        return HF(dtype=self.dtype, device=self.device, truncate=self.truncate, code=self.code)
 
     @property
     def identity(self) -> dict[str, Any]:

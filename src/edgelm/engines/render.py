@@ -12,7 +12,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
 from edgelm.engines.prefixes import common
 from edgelm.errors import BadFile, BadOption, Unsupported
-from edgelm.stock import FROM_FOLDER, load_tokenizer, refusals, require_known
+from edgelm.stock import from_folder, load_tokenizer, refusals, require_known
 
 ENDLESS = 2**31  # tokens; transformers writes 10³⁰ where a tokenizer has no limit
 Truncate = Literal["left", "mid"]  # which part of a prompt that is too long goes
@@ -30,13 +30,15 @@ class Rendering:
         context: the prompt's longest length in tokens.
     """
 
-    def __init__(self, checkpoint: Checkpoint, prompting: Prompting, truncate: Truncate = "left") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, prompting: Prompting, truncate: Truncate = "left", *, code: bool = False
+    ) -> None:
         if prompting == "chat" and not checkpoint.chat_template:
             raise BadOption(f"{checkpoint.path} has no chat template", mend="use --prompting base")
         self.prompting, self.truncate, self.name = prompting, truncate, checkpoint.path
-        require_known(checkpoint)  # the configuration is named before the tokenizer, if both are wrong
-        self.tokenizer = _as_opencompass(load_tokenizer(checkpoint), checkpoint)
-        self.generation = _generation_config(checkpoint)
+        require_known(checkpoint, code)  # the configuration is named before the tokenizer, if both are wrong
+        self.tokenizer = _as_opencompass(load_tokenizer(checkpoint, code=code), checkpoint)
+        self.generation = _generation_config(checkpoint, code)
         self.context = _context(checkpoint)
         self.ends = self._end_tokens()
         self.pad = self._pad()
@@ -132,13 +134,13 @@ def _as_opencompass(tokenizer: Any, checkpoint: Checkpoint) -> Any:
     return tokenizer
 
 
-def _generation_config(checkpoint: Checkpoint) -> Any:
+def _generation_config(checkpoint: Checkpoint, code: bool) -> Any:
     """The checkpoint's own generation config, or that which transformers makes of its model config; greedy."""
     with refusals(checkpoint, "model"):
         if (checkpoint.path / "generation_config.json").is_file():
             generation = transformers.GenerationConfig.from_pretrained(checkpoint.path, local_files_only=True)
         else:
-            config = transformers.AutoConfig.from_pretrained(checkpoint.path, **FROM_FOLDER)
+            config = transformers.AutoConfig.from_pretrained(checkpoint.path, **from_folder(code))
             generation = transformers.GenerationConfig.from_model_config(config)
     generation.do_sample = False
     penalty = generation.repetition_penalty

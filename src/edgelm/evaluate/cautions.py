@@ -18,6 +18,7 @@ def cautions(report: Report, efforts: Sequence[Effort]) -> list[str]:
         "Only some rows were asked, so these are estimates and no results": _partial(report),
         "Not of the official protocol, and not comparable with published scores": _unofficial(report),
         "Programs were run without a sandbox": _unconfined(report),
+        "Code that comes with the checkpoint was run": _own_code(report),
         "Answers made otherwise than by the engine named": _noted(report),
         "Answers that ran past the model’s context": _beyond(efforts),
         "Questions that filled the context and may have lost their beginning": _filled(efforts),
@@ -38,6 +39,10 @@ def _unofficial(report: Report) -> list[str]:
 def _unconfined(report: Report) -> list[str]:
     sandboxes = {task: str(score.conditions.get("sandbox")) for task, score in report.tasks.items()}
     return [_title(task) for task, sandbox in sandboxes.items() if sandbox.startswith("NONE")]
+
+
+def _own_code(report: Report) -> list[str]:
+    return [_title(task) for task, score in report.tasks.items() if score.engine.get("code")]
 
 
 def _noted(report: Report) -> list[str]:
