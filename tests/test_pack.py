@@ -104,6 +104,23 @@ def test_results_are_canonical_and_untested_is_empty(
     assert text == ",".join(HEADER) + "\nbase,,,66.67,,,,,365.71,345.00\n"
 
 
+def test_a_partial_score_or_one_of_another_protocol_is_no_claim_and_truthfulqa_is_a_fraction(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    half = TaskScore(protocol="miniature-1/bbh-0", score=Fraction(50), samples=4, of=4, prompting="chat", engine={})
+    tasks = {
+        "gsm8k": half.model_copy(update={"of": 5}), "bbh": half,
+        "chid": half.model_copy(update={"protocol": "other-1/chid-0"}),
+        "truthfulqa": half.model_copy(update={"figures": {"bleu_acc": Fraction(2803, 10000)}}),
+    }  # fmt: skip
+    report_of(checkpoint, tasks=tasks).save(tmp_path / "partial")
+    for task in tasks:
+        with answers_log(tmp_path / "partial", task) as log:
+            log.append([])
+    packed(tmp_path / "out", checkpoint.path, (tmp_path / "partial",))
+    assert (tmp_path / "out/results.csv").read_text().splitlines()[1] == "base,,50.00,,,,,0.2803,,"
+
+
 def test_the_card_is_completed_and_lies_beside_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
     submission = packed(tmp_path / "out", checkpoint.path)
     card = submission.card("base")

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +23,11 @@ from edgelm.data.texts import BUILT_IN
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
 from edgelm.files import disk_errors, read_json, sha256_file, tree_files, write_bytes, write_json
 from edgelm.folders import new_folder, require_fresh
+from edgelm.kit import cells
 from edgelm.plugins import available
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track
-from edgelm.submission import BUNDLE, BUNDLE_LIST, COLUMNS, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
+from edgelm.submission import BUNDLE, BUNDLE_LIST, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder
@@ -77,7 +77,7 @@ def pack(
         for model in models.values():
             model.write(folder / "models" / model.slot)
         _write_source(folder / SOURCE, source, models.values())
-        write_bytes(folder / RESULTS, _results(models.values(), rules.memory_meter))
+        write_bytes(folder / RESULTS, _results(models.values(), rules))
         known = {f"models/{m.slot}/checkpoint/{name}": sha for m in models.values() for name, sha in m.digests.items()}
         files = [_file_entry(folder, name, known, progress) for name in tree_files(folder)]
         places = {slot: f"models/{slot}" for slot in models} | {slot: {"omitted": why} for slot, why in omitted.items()}
@@ -248,25 +248,15 @@ def _commands(slot: str, card: Card) -> Iterator[list[str]]:
         yield ["compress", base, *words, "-o", out]
 
 
-def _results(models: Iterable[_Model], meter: str) -> bytes:
-    """The team's own figures in the canonical form: percent, tokens a second, MiB; what was not tested stays empty."""
+def _results(models: Iterable[_Model], rules: Rules) -> bytes:
+    """The team's own figures in the canonical form; what was not tested by the rules' protocols stays empty."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(HEADER)
     for model in models:
-        report = model.report
-        scores = report.tasks if report else {}
-        speed = report.speed.throughput if report and report.speed else None
-        peak = report.memory.get(meter) if report else None
-        cells = [_decimal(scores[task].score) if task in scores else "" for task in COLUMNS]
-        memory = "" if peak is None else _decimal(Fraction(peak, 2**20))
-        rows.writerow([model.slot, *cells, "" if speed is None else _decimal(speed), memory])
+        peak = model.report.memory.get(rules.memory_meter) if model.report else None
+        rows.writerow([model.slot, *cells(model.report, rules.suite, peak)])
     return text.getvalue().encode()
-
-
-def _decimal(value: Fraction) -> str:
-    """Two decimals, rounded from the exact value."""
-    return f"{float(round(value, 2)):.2f}"
 
 
 def _file_entry(folder: Path, name: str, known: Mapping[str, str], progress: Progress | None) -> dict[str, object]:

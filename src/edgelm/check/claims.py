@@ -11,6 +11,7 @@ from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model, Package
 from edgelm.errors import BadFile, InputError
 from edgelm.files import read_bytes
+from edgelm.kit import MIB, figure
 from edgelm.submission import COLUMNS, HEADER, MEMORY, RESULTS, THROUGHPUT
 
 LARGEST = 1 << 20  # bytes of a results file
@@ -81,11 +82,11 @@ def agreement(model: Model) -> Findings:
 def _reported(model: Model) -> dict[str, Fraction]:
     """The figures of a report by column."""
     report, meter = model.report, model.rules.memory_meter
-    found = {COLUMNS[task]: score.score for task, score in report.tasks.items() if task in COLUMNS}
+    found = {COLUMNS[task]: figure(task, score) for task, score in report.tasks.items() if task in COLUMNS}
     if report.speed:
         found[THROUGHPUT] = report.speed.throughput
     if meter in report.memory:
-        found[MEMORY] = Fraction(report.memory[meter], 2**20)
+        found[MEMORY] = Fraction(report.memory[meter], MIB)
     return found
 
 
