@@ -135,6 +135,14 @@ class Breakable:
         self.edit("models/base/report/report.json", tasks={"gsm8k": tasks["gsm8k"] | changes})
         self.relist()
 
+    def add_task(self, label: str, **changes: object) -> None:
+        """Put another task beside its one, with the same answers."""
+        tasks = json.loads((self.model / "report/report.json").read_text())["tasks"]
+        self.edit("models/base/report/report.json", tasks=tasks | {label: tasks["gsm8k"] | changes})
+        answers = self.model / "report/answers"
+        shutil.copyfile(answers / "gsm8k.jsonl", answers / f"{label}.jsonl")
+        self.relist()
+
     def edit_answers(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
         """Rewrite the answers with sound checksums."""
         path = self.model / "report/answers/gsm8k.jsonl"

@@ -181,6 +181,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**6} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**9} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [rows[0], rows[0], rows[0], rows[1]])),  # the score fits
+    ("RPT-05", lambda p: p.add_task("gsm8k-fixed", protocol="opencompass-0.3.1/gsm8k-1d7fe4+fixed-1")),
     ("BND-01", lambda p: remove(p, "models/base/bundle")),
     ("BND-01", lambda p: remove(p, "models/base/bundle/model.gguf")),
     ("BND-03", lambda p: remove(p, "models/base/proof")),
@@ -288,3 +289,21 @@ HOSTILE = [
 def test_no_hostile_file_ends_the_run(package: Any, rules: Rules, name: str, text: str) -> None:
     (package.path / name).write_text(text)
     assert worst(check(package.path, rules, values=True)) == "E"  # at the least, it is not the listed file
+
+
+@pytest.mark.parametrize("label", ["gsm8k-fixed", "bbh-navigate+snarks", "mmlu-likelihood"])
+def test_a_score_that_does_not_count_is_told_and_nothing_more(package: Any, rules: Rules, label: str) -> None:
+    package.add_task(label, protocol=f"opencompass-0.3.1/{label}-000000+fixed-1", score="30")  # no plain mean
+    (found,) = check(package.path, rules)
+    assert (found.code, found.severity) == ("RPT-05", "I") and f"{label}: " in found.what
+
+
+def test_truthfulqa_is_claimed_as_a_fraction(package: Any, rules: Rules) -> None:
+    package.add_task("truthfulqa", protocol="miniature-1/truthfulqa-0123abcd")
+    lines = (package.path / "results.csv").read_text().splitlines()
+    cells = lines[1].split(",")
+    for cell, agrees in (("0.75", True), ("75.00", False)):
+        cells[lines[0].split(",").index("TruthfulQA")] = cell
+        write(package, "results.csv", f"{lines[0]}\n{','.join(cells)}\n")
+        codes = {found.code for found in check(package.path, rules)}
+        assert ("CLM-10" not in codes) is agrees

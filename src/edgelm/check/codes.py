@@ -68,6 +68,8 @@ CODES = {
     "RPT-03": Code("W", "scores were made by the protocol of the rules", "evaluate again with this version's tasks"),
     "RPT-04": Code("R", "every sample has one answer, and the marks give the reported scores",
                    "evaluate again, and pack again"),
+    "RPT-05": Code("I", "scores of tasks that the rules do not rank are read by people alone, and count nowhere",
+                   "nothing: leave them, or pack without them"),
     "BND-01": Code("E", "the bundle is complete, or error.txt says why there is none",
                    "run edgelm deploy, then pack; or write proof/error.txt"),
     "BND-03": Code("W", "a screenshot or error.txt shows whether the app runs", "add one to proof/"),

@@ -46,6 +46,8 @@ def protocols(model: Model) -> Findings:
         official = model.rules.suite.startswith("opencompass-")
         if suite == HOLDOUT:
             what = f"{task}: {score.protocol}, which only the organiser may ask"
+        elif not _ranked(model, task):
+            continue
         elif suite != model.rules.suite and score.protocol != model.rules.protocol(task):
             what = f"{task}: {score.protocol}, the rules ask for {model.rules.suite}"
         elif known is None:
@@ -57,9 +59,22 @@ def protocols(model: Model) -> Findings:
         yield finding("RPT-03", model.at(f"report/{REPORT}"), what)
 
 
-def marks(model: Model) -> Findings:
-    """RPT-04: one answer a sample, and the scores made again from the marks of the supplied answers."""
+def additional(model: Model) -> Findings:
+    """RPT-05: scores that do not count, such as a fixed scorer's, of a part of a task, or by likelihoods."""
     for task, score in model.report.tasks.items() if model.has_report else ():
+        if not _ranked(model, task) and not score.protocol.startswith(f"{HOLDOUT}/"):
+            yield finding("RPT-05", model.at(f"report/{REPORT}"), f"{task}: {score.protocol} is an additional score")
+
+
+def _ranked(model: Model, task: str) -> bool:
+    return task in (*model.rules.tasks, *model.rules.holdouts)
+
+
+def marks(model: Model) -> Findings:
+    """RPT-04: one answer a sample, and the scores that count made again from the marks of the supplied answers."""
+    for task, score in model.report.tasks.items() if model.has_report else ():
+        if not _ranked(model, task):
+            continue
         answers = _answers(model, task)
         if repeated := [sample for sample, times in Counter(answer.sample for answer in answers).items() if times > 1]:
             what = f"{len(repeated):,} samples are answered more than once: {repeated[0][:80]}"
@@ -104,4 +119,5 @@ MODEL_CHECKS = (
     Check("RPT-02", complete),
     Check("RPT-03", protocols),
     Check("RPT-04", marks),
+    Check("RPT-05", additional),
 )
