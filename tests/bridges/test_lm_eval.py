@@ -16,6 +16,8 @@ KINDS = {
                 "doc_to_target": "{{gold}}", "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}]},
     "answers": {"output_type": "generate_until", "doc_to_text": "{{q}}", "doc_to_target": "{{choices[0]}}",
                 "generation_kwargs": {"until": ["a"], "max_gen_toks": 12}, "metric_list": [{"metric": "exact_match"}]},
+    "long": {"output_type": "generate_until", "doc_to_text": "{{text}}", "doc_to_target": "{{choices[0]}}",
+             "generation_kwargs": {"until": ["a"], "max_gen_toks": 20}, "metric_list": [{"metric": "exact_match"}]},
     "rolling": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{text}}",
                 "metric_list": [{"metric": "byte_perplexity"}]},
 }  # fmt: skip
@@ -69,7 +71,7 @@ def theirs(model, manager):
     return _run(HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=1), manager)
 
 
-@pytest.mark.parametrize("engine", ["hf:batch=1", "local"])
+@pytest.mark.parametrize("engine", ["hf:batch=1,truncate=room", "local:truncate=room"])
 def test_figures_and_answers_equal_those_of_lm_evals_own_model(model, manager, theirs, engine):
     from edgelm.bridges.lm_eval import SessionLM
 
@@ -77,6 +79,7 @@ def test_figures_and_answers_equal_those_of_lm_evals_own_model(model, manager, t
         figures, said = _run(SessionLM(session), manager)
     assert figures == pytest.approx(theirs[0], rel=1e-4)
     assert said["own_answers"] == theirs[1]["own_answers"]
+    assert said["own_long"] == theirs[1]["own_long"]
     assert len({answer for ((answer,),) in said["own_answers"]}) > 1, "equality of the same answer would mean little"
     for ours, others in zip(said["own_choices"], theirs[1]["own_choices"], strict=True):
         for ((log, greedy),), ((their_log, their_greedy),) in zip(ours, others, strict=True):

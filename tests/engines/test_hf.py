@@ -3,15 +3,24 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from edgelm.chat import Prompt, Turn, ask
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Request
-from edgelm.engines.hf import HF
+from edgelm.engines.hf import HF, HFSession
+from edgelm.engines.render import REVISION
 from edgelm.errors import BadFile, BadOption, InputError
 from edgelm.plugins import parse
 
@@ -222,6 +231,17 @@ def test_settings_that_make_no_sense_are_refused():
 
 def test_the_identity_names_what_an_answer_depends_on():
     assert HF(batch=4, device="cpu").identity | {"torch": "", "transformers": ""} == {
-        "engine": "hf", "batch": 4, "dtype": "float32", "device": "cpu", "truncate": "left",
+        "engine": "hf", "batch": 4, "dtype": "float32", "device": "cpu", "truncate": "left", "rendering": REVISION,
         "torch": "", "transformers": "",
     }  # fmt: skip
+
+
+def test_models_with_learned_positions_are_known_as_such():
+    sizes = {"vocab_size": 64, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 1}
+    gpt2 = GPT2LMHeadModel(GPT2Config(**sizes))
+    rotary = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+                                          num_attention_heads=1))  # fmt: skip
+    for model, learned in ((gpt2, True), (rotary, False)):
+        rendering = SimpleNamespace()
+        HFSession(rendering, model, batch=1, device="cpu")
+        assert rendering.learned_positions is learned

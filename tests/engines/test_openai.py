@@ -15,6 +15,7 @@ from edgelm.engines import completions
 from edgelm.engines.base import Request
 from edgelm.engines.hf import HF
 from edgelm.engines.openai import OpenAI
+from edgelm.engines.render import REVISION
 from edgelm.errors import BadFile, BadOption, InputError, Unsupported
 
 QUESTIONS = ["The quick brown fox", "1234", "守株待兔", "jumps over the lazy dog", "a", "The . , !"]
@@ -289,7 +290,7 @@ def test_the_identity_names_model_and_server_and_no_address_or_key(tiny, url, mo
     engine = OpenAI(url)
     assert engine.identity == {
         "engine": "openai", "model": "tiny", "server": "tests 1.2", "max_model_len": 64,
-        "prompt": "ids", "truncate": "left",
+        "prompt": "ids", "truncate": "left", "rendering": REVISION,
     }  # fmt: skip
     assert "sesame" not in repr(engine) and "sesame" not in repr(engine.identity)
     assert {headers.get("Authorization") for headers in tiny.headers} == {"Bearer sesame"}

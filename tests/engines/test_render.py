@@ -10,7 +10,7 @@ from edgelm.chat import ask
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Request
 from edgelm.engines.render import Rendering
-from edgelm.errors import BadFile, Unsupported
+from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.plugins import parse
 
 CONTEXT = 64
@@ -104,3 +104,23 @@ def test_settings_that_mean_nothing_are_named(checkpoint, tmp_path, name, settin
     (copy / name).write_text(json.dumps(json.loads((copy / name).read_bytes()) | settings))
     with pytest.raises(BadFile, match=named):
         Rendering(Checkpoint(copy), "base")
+
+
+def test_room_keeps_the_end_of_what_leaves_room_for_the_answer(checkpoint):
+    left, room = Rendering(checkpoint, "chat"), Rendering(checkpoint, "chat", "room")
+    assert _ids(room, LONG, 20) == _ids(left, LONG, 20)[-(CONTEXT - 20) :]
+    assert _ids(room, "fox", 20) == _ids(left, "fox", 20)
+
+
+def test_what_goes_beyond_learned_positions_is_refused_before_it_is_asked(checkpoint):
+    rendering = Rendering(checkpoint, "base")
+    rendering.learned_positions = True
+    assert _ids(rendering, "fox", 20) == rendering.ids("fox")
+    with pytest.raises(Unsupported, match="64 positions") as caught:
+        _ids(rendering, LONG, 20)
+    assert "truncate=room" in caught.value.mend
+
+
+def test_a_cap_that_leaves_no_answer_is_refused():
+    with pytest.raises(BadOption, match="a cap of 0"):
+        Request("k", 0, ask("fox"), 0)

@@ -16,6 +16,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.engines import vllm as module
 from edgelm.engines.base import Request
 from edgelm.engines.hf import HF
+from edgelm.engines.render import REVISION
 from edgelm.engines.vllm import VLLM
 from edgelm.errors import BadOption, MissingPackage, Unsupported
 
@@ -201,7 +202,7 @@ def test_the_identity_names_what_an_answer_depends_on(stand_in):
     found = VLLM(batch=7).identity
     assert found | {"torch": "", "transformers": ""} == {
         "engine": "vllm", "vllm": "0.32.0", "torch": "", "transformers": "", "dtype": module.VLLM()._dtype,
-        "device": module._device(), "batch": 7, "truncate": "left",
+        "device": module._device(), "batch": 7, "truncate": "left", "rendering": REVISION,
     }  # fmt: skip
 
 

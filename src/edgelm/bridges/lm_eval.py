@@ -33,7 +33,10 @@ class TokenSession(Session, Protocol):
 
 
 class SessionLM(TemplateLM):
-    """A session opened with `prompting="base"`, as a model of lm-eval."""
+    """A session opened with `prompting="base"`, as a model of lm-eval.
+
+    An engine with `truncate=room` cuts long texts as lm-eval's own model does.
+    """
 
     backend = "causal"
 

@@ -19,7 +19,7 @@ def lm_eval(
     model: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
     out: Out,
     task: Annotated[list[str], typer.Option("--task", "-t", help="lm-eval's name of a task or group.")],
-    engine: Annotated[str, typer.Option(help="Engine spec: local or hf.")] = "local",
+    engine: Annotated[str, typer.Option(help="Engine spec: local or hf.")] = "local:truncate=room",
     include: Annotated[Path | None, typer.Option(help="Folder of further task files, in lm-eval's format.")] = None,
     num_fewshot: Annotated[int | None, typer.Option(help="Exemplars; as the task says by default.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first rows of each task.")] = None,
@@ -37,19 +37,21 @@ def lm_eval(
         from lm_eval.tasks import TaskManager
 
         from edgelm.bridges.lm_eval import SessionLM
+        from edgelm.bridges.lm_eval_output import errors_alone
     except ImportError as error:
         raise MissingPackage(error.name or "lm_eval", "lm-eval") from None
-    manager = TaskManager(include_path=str(include) if include else None)
-    if unknown := [name for name in task if not manager.match_tasks([name])]:
-        raise BadOption(f"lm-eval has no task '{unknown[0]}'", mend="see `lm-eval ls tasks`, or name --include")
-    with new_folder(out) as folder, parse("engines", engine).open(Checkpoint(model), "base") as session:
-        if not hasattr(session, "weigh"):
-            raise Unsupported(f"the engine {engine} has no model at hand", mend="use --engine local or hf")
-        found = harness.simple_evaluate(
-            SessionLM(session), tasks=task, num_fewshot=num_fewshot, limit=limit, apply_chat_template=chat,
-            gen_kwargs=gen_kwargs, task_manager=manager, bootstrap_iters=1000,
-        )  # fmt: skip
-        _write(folder, found)
+    with errors_alone():
+        manager = TaskManager(include_path=str(include) if include else None)
+        if unknown := [name for name in task if not manager.match_tasks([name])]:
+            raise BadOption(f"lm-eval has no task '{unknown[0]}'", mend="see `lm-eval ls tasks`, or name --include")
+        with new_folder(out) as folder, parse("engines", engine).open(Checkpoint(model), "base") as session:
+            if not hasattr(session, "weigh"):
+                raise Unsupported(f"the engine {engine} has no model at hand", mend="use --engine local or hf")
+            found = harness.simple_evaluate(
+                SessionLM(session), tasks=task, num_fewshot=num_fewshot, limit=limit, apply_chat_template=chat,
+                gen_kwargs=gen_kwargs, task_manager=manager, bootstrap_iters=1000,
+            )  # fmt: skip
+            _write(folder, found)
     if json:
         emit_json(found["results"])
     else:

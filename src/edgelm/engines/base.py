@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
+from edgelm.errors import BadOption
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Request:
     max_tokens: int
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise BadOption(f"a cap of {self.max_tokens} tokens leaves no answer", mend="give 1 or more")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ import transformers
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Likelihood, Reply, Request
+from edgelm.engines.render import REVISION as RENDERING
 from edgelm.engines.render import Rendering, Truncate
 from edgelm.engines.stopping import Ending
 from edgelm.errors import BadOption, Unsupported
 from edgelm.stock import load_model
+
+_POSITIONS = ("wpe", "embed_positions", "position_embeddings")  # what transformers calls a table of learned positions
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class HF:
         """All that may change an answer."""
         return {
             "engine": "hf", "batch": self.batch, "dtype": self._dtype, "device": self._device,
-            "truncate": self.truncate, "torch": torch.__version__, "transformers": transformers.__version__,
+            "truncate": self.truncate, "rendering": RENDERING,
+            "torch": torch.__version__, "transformers": transformers.__version__,
             **({"code": True} if self.code else {}),
         }  # fmt: skip
 
@@ -76,6 +80,8 @@ class HFSession:
     def __init__(self, rendering: Rendering, model: Any, *, batch: int, device: str) -> None:
         self.rendering, self.model, self.batch, self.device = rendering, model, batch, device
         self.model.generation_config.do_sample = False
+        tables = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding))
+        rendering.learned_positions = any(name.endswith(_POSITIONS) for name in tables)
 
     def text(self, prompt: Prompt) -> str:
         """What the model is given, as text."""

@@ -13,6 +13,7 @@ from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
 from edgelm.engines.completions import Server
+from edgelm.engines.render import REVISION as RENDERING
 from edgelm.engines.render import Rendering, Truncate
 from edgelm.errors import BadOption, Unsupported
 
@@ -61,7 +62,7 @@ class OpenAI:
         with contextlib.closing(self._server()) as server:
             told = {name: server.facts[name] for name in TOLD if server.facts.get(name) is not None}
             return {"engine": "openai", "model": server.model, "server": server.software, **told,
-                    "prompt": self.prompt, "truncate": self.truncate}  # fmt: skip
+                    "prompt": self.prompt, "truncate": self.truncate, "rendering": RENDERING}  # fmt: skip
 
     @contextlib.contextmanager
     def open(self, checkpoint: Checkpoint, prompting: Prompting) -> Iterator[OpenAISession]:

@@ -15,7 +15,8 @@ from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.stock import from_folder, load_tokenizer, refusals, require_known
 
 ENDLESS = 2**31  # tokens; transformers writes 10³⁰ where a tokenizer has no limit
-Truncate = Literal["left", "mid"]  # which part of a prompt that is too long goes
+REVISION = 1  # of what this module makes: a change that may change an answer makes another
+Truncate = Literal["left", "mid", "room"]  # which part of a prompt that is too long goes
 
 
 class Rendering:
@@ -28,6 +29,7 @@ class Rendering:
         pad: id to pad with.
         begin: id that begins a text, and stands for an empty one: a model cannot read nothing.
         context: the prompt's longest length in tokens.
+        learned_positions: whether the model has no position beyond its context; an engine that knows the model says so.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Rendering:
         self.tokenizer = _as_opencompass(load_tokenizer(checkpoint, code=code), checkpoint)
         self.generation = _generation_config(checkpoint, code)
         self.context = _context(checkpoint)
+        self.learned_positions = False
         self.ends = self._end_tokens()
         self.pad = self._pad()
         self.begin = self.pad if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
@@ -77,22 +80,29 @@ class Rendering:
 
         As in OpenCompass, `left` keeps the special tokens that begin a prompt and as much of its end as the context
         holds, with no room for the answer; `mid` then keeps the two ends of what leaves that room. (OpenCompass cuts
-        whole batches, padding included; here each prompt is cut by itself.)
+        whole batches, padding included; here each prompt is cut by itself.) `room` keeps the end of what leaves it, as
+        lm-eval does.
 
         Raises:
-            Unsupported: `mid`, and the answer leaves no room for a prompt.
+            Unsupported: the answer leaves no room for a prompt, or goes beyond the positions that were learned.
         """
         ids = self.tokenizer(
             self.text(request.prompt), add_special_tokens=self.prompting == "base", truncation=True,
             max_length=self.context,
         )["input_ids"] or [self.begin]  # fmt: skip
         room = self.context - request.max_tokens
-        if self.truncate == "left" or len(ids) <= room:
+        if len(ids) <= room or (self.truncate == "left" and not self.learned_positions):
             return ids
+        if self.truncate == "left":
+            raise Unsupported(
+                f"a question of {len(ids)} tokens and an answer of up to {request.max_tokens} do not fit the "
+                f"{self.context} positions that {self.name} has learned",
+                mend="use truncate=room, such as --engine local:truncate=room",
+            )
         if room < 2:
             raise Unsupported(f"an answer of {request.max_tokens} tokens leaves no room in a context of {self.context}",
-                              mend="use truncate=left")  # fmt: skip
-        return ids[: room // 2] + ids[-(room // 2) :]
+                              mend="use truncate=left, or a smaller cap")  # fmt: skip
+        return ids[-room:] if self.truncate == "room" else ids[: room // 2] + ids[-(room // 2) :]
 
     def pair_ids(self, context: str, continuation: str) -> tuple[list[int], int]:
         """The token ids of a context with its continuation, and how many of them are the continuation's own.

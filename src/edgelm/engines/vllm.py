@@ -15,6 +15,7 @@ from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
 from edgelm.engines.prefixes import groups
+from edgelm.engines.render import REVISION as RENDERING
 from edgelm.engines.render import Rendering, Truncate
 from edgelm.errors import BadOption, MissingPackage, Unsupported
 from edgelm.stock import require_known
@@ -58,7 +59,7 @@ class VLLM:
         return {
             "engine": "vllm", "vllm": _vllm().__version__, "torch": torch.__version__,
             "transformers": transformers.__version__, "dtype": self._dtype, "device": _device(),
-            "batch": self.batch, "truncate": self.truncate,
+            "batch": self.batch, "truncate": self.truncate, "rendering": RENDERING,
         }  # fmt: skip
 
     @property
