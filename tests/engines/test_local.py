@@ -208,8 +208,8 @@ def test_settings_that_make_no_sense_are_refused():
 
 def test_the_identity_names_what_an_answer_depends_on():
     assert Local(device="cpu").identity | {"torch": "", "transformers": ""} == {
-        "engine": "local", "revision": 1, "batch": 64, "dtype": "float32", "device": "cpu", "truncate": "left", "rendering": REVISION,
-        "memory": 4 * 2**30, "torch": "", "transformers": "",
+        "engine": "local", "revision": 1, "batch": 64, "dtype": "float32", "device": "cpu", "truncate": "left",
+        "rendering": REVISION, "memory": 4 * 2**30, "torch": "", "transformers": "",
     }  # fmt: skip
     assert Local(batch=8, memory=10**9, device="cpu").identity != Local(device="cpu").identity
 
