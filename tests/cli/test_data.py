@@ -65,6 +65,30 @@ def test_a_dry_run_fetches_nothing_and_tells_the_bytes(monkeypatch):
     assert not cache_folder().exists()
 
 
+@pytest.mark.parametrize(("names", "lengths", "said"), [
+    (["gsm8k"], [None, None], "2 files, of unknown size; "), (["gsm8k"], [None, 7], "2 files, at least 7 bytes; "),
+    (["gsm8k/test.jsonl"], [7], "1 file, 7 bytes; "),
+])  # fmt: skip
+def test_a_dry_run_says_what_it_knows_of_the_size(monkeypatch, names, lengths, said):
+    monkeypatch.setattr(module, "lengths", lambda absent: lengths)
+    assert said in _run("pull", *names, "--dry-run").stderr
+
+
+def test_a_suite_of_its_own_is_listed_by_its_own_files(tmp_path):
+    _run("miniature", "-o", tmp_path / "suite", "--rows", 3)
+    listed = json.loads((tmp_path / "suite/suite.json").read_bytes())["files"]
+    rows = {row["file"]: row for row in _rows("--data", tmp_path / "suite")}
+    assert {name: row["sha256"] for name, row in rows.items()} == listed
+    assert {row["upstream"] for row in rows.values()} == {"miniature-1"}
+    (tmp_path / "suite/gsm8k/test.jsonl").unlink()
+    assert [row["here"] for row in _rows("gsm8k/test.jsonl", "--data", tmp_path / "suite")] == ["no"]
+    out = _run("ls", "--data", tmp_path / "suite").stdout
+    gsm8k = sum(name.startswith("gsm8k/") for name in listed)
+    assert f"{gsm8k - 1} of {gsm8k}" in next(line for line in out.splitlines() if line.startswith("gsm8k"))
+    with pytest.raises(UnknownName):
+        _run("ls", "ceval", "--data", tmp_path / "suite")
+
+
 def test_pulling_what_is_here_fetches_nothing(shared, monkeypatch):
     monkeypatch.setattr(module, "fetch_all", lambda absent, _: {name: pytest.fail("the network") for name in absent})
     assert _run("pull", "gsm8k/test.jsonl", "--data", shared / "data").exception is None
@@ -86,6 +110,14 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_kept(monkeypatch):
     monkeypatch.setattr(module, "fetch_all", bring)
     result = CliRunner().invoke(app, ["pull", "gsm8k"])
     assert isinstance(result.exception, Offline) and "1 of 2 sources are here" in result.stderr
+
+
+def test_each_file_that_cannot_be_had_is_told_once(monkeypatch):
+    refused = {name: Offline(f"{name} cannot be fetched") for name in ("gsm8k/test.jsonl", "gsm8k/train.jsonl")}
+    monkeypatch.setattr(module, "fetch_all", lambda absent, told: refused)
+    result = CliRunner().invoke(app, ["pull", "gsm8k"])
+    told = [*result.stderr.splitlines(), str(result.exception)]
+    assert [sum(name in line for line in told) for name in refused] == [1, 1]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

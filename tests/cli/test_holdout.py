@@ -39,7 +39,7 @@ def _run(*arguments):
 
 def test_check_counts_and_shows_a_question_but_no_reference(folder):
     shown = _run("check", folder, "--no-public")
-    assert "Name the animal." in shown.output and "facts" in shown.stdout and "A 2 B 1" in shown.stdout
+    assert "Name the animal." in shown.output and "facts" in shown.stdout and "A: 2, B: 1" in shown.stdout
     assert not any(secret in shown.output for secret in SECRET)
     assert "expected: ['zebra']" in _run("check", folder, "--no-public", "--references").output
 

@@ -35,16 +35,21 @@ def list_sources(
     folder: Data = None,
     json: Json = False,
 ) -> None:
-    """List the data sets, or the files of some: whether they are here, licence, upstream location."""
-    absent = missing(DataFolder(folder, offline=True), sources().values())
+    """List the data sets, or the files of some: whether they are here, licence, upstream location.
+
+    Of a folder with a suite.json, the sets and files of that suite.
+    """
+    here = DataFolder(folder, offline=True)
+    known = list(sources().values()) if here.upstream else _own_files(here)
+    absent = missing(here, known)
     rows: list[tuple[str, ...]]
     if names or json:
         rows = [(source.name, "no" if source in absent else "yes", source.licence, source.sha256, source.url)
-                for source in _chosen(names)]  # fmt: skip
+                for source in _chosen(names, known)]  # fmt: skip
         columns: tuple[str, ...] = ("file", "here", "licence", "sha256", "upstream")
     else:
         rows = []
-        for name, group in groupby(sources().values(), key=lambda source: source.set):
+        for name, group in groupby(known, key=lambda source: source.set):
             files = list(group)
             found = sum(source not in absent for source in files)
             rows.append((name, f"{found} of {len(files)}", files[0].licence, files[0].publisher))
@@ -55,13 +60,18 @@ def list_sources(
         emit_table(columns, rows)
 
 
-def _chosen(names: list[str] | None) -> list[Source]:
+def _own_files(folder: DataFolder) -> list[Source]:
+    """What a suite of its own consists of; that suite is all its upstream."""
+    return [Source(name, None, "", folder.sha256(name), folder.suite) for name in sorted(folder.names)]
+
+
+def _chosen(names: list[str] | None, known: list[Source]) -> list[Source]:
     """The sources of some sets or names; all if none are named."""
-    known = {source.set for source in sources().values()} | set(sources())
+    sets = {source.set for source in known}
     for name in names or []:
-        if name not in known:
-            raise UnknownName("data set or source", name, {source.set for source in sources().values()})
-    return [source for source in sources().values() if not names or {source.set, source.name} & set(names)]
+        if name not in sets | {source.name for source in known}:
+            raise UnknownName("data set or source", name, sets)
+    return [source for source in known if not names or {source.set, source.name} & set(names)]
 
 
 @data.command()
@@ -77,7 +87,7 @@ def pull(
 
     A download that broke off goes on where it stopped when the same command is given again.
     """
-    wanted, here = _chosen(sets), DataFolder(folder, offline=True)
+    wanted, here = _chosen(sets, list(sources().values())), DataFolder(folder, offline=True)
     absent = missing(here, wanted)
     if dry_run or (absent and offline):
         _list_missing(absent, [] if offline else lengths(absent))
@@ -94,11 +104,11 @@ def pull(
                 here.read(source.name)  # held against its sha256
             except InputError as error:
                 failed[source.name] = error
-    for reason in failed.values():
+    for reason in list(failed.values())[1:]:
         note(str(reason))
     note(f"{len(wanted) - len(failed)} of {len(wanted)} sources are here (cache: {cache_folder() / 'data'})")
     if failed:
-        raise next(iter(failed.values()))
+        raise next(iter(failed.values()))  # which says itself what it is
 
 
 def _list_missing(absent: list[Source], sizes: list[int | None]) -> None:
@@ -107,8 +117,13 @@ def _list_missing(absent: list[Source], sizes: list[int | None]) -> None:
     for source, size in zip_longest(absent, sizes):  # whole lines rather than a table: addresses are there to be copied
         typer.echo(source.name + ("" if size is None else f"  {count(size)} bytes"))
         typer.echo(f"  from {upstream(source)}\n  sha256 {source.sha256}")
-    free = free_bytes(cache_folder())
-    note(f"{len(absent)} files, {count(sum(known))} bytes as far as known; {count(free)} bytes are free in the cache")
+    all_of = "" if len(known) == len(absent) else "at least "
+    size = f"{all_of}{count(sum(known))} bytes" if known else "of unknown size"
+    note(f"{_files(len(absent))}, {size}; {count(free_bytes(cache_folder()))} bytes are free in the cache")
+
+
+def _files(number: int) -> str:
+    return f"{count(number)} file{'' if number == 1 else 's'}"
 
 
 def _fetch(absent: list[Source]) -> dict[str, InputError]:
@@ -120,7 +135,7 @@ def _fetch(absent: list[Source]) -> dict[str, InputError]:
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
     with bars:
-        whole = bars.add_task(f"{len(absent)} files", total=None)
+        whole = bars.add_task(_files(len(absent)), total=None)
 
         def told(name: str, done: int, of: int | None) -> None:
             if name not in tasks:
@@ -144,4 +159,4 @@ def miniature(
     from edgelm.data.miniature import write
 
     write(out, seed=seed, rows=rows)
-    note(f"wrote {len(tree_files(out))} files to {out}")
+    note(f"wrote {_files(len(tree_files(out)))} to {out}")

@@ -81,8 +81,8 @@ def _met_in_public(asked: Asked, data: DataFolder, benchmarks: tuple[str, ...]) 
 def _show(found: dict[str, dict[str, Any]]) -> None:
     rows = [
         (label, each["rows"], len(each["subsets"]) or "", each["repeated"], each["revealing"],
-         " ".join(f"{name} {count}" for name, count in each["references"].items()),
-         " ".join(f"{name} {count}" for name, count in each.get("public", {}).items() if count) or "none",
+         _counted(each["references"]),
+         _counted(each.get("public", {})) or "none",
          each["protocol"])
         for label, each in found.items()
     ]  # fmt: skip
@@ -91,6 +91,11 @@ def _show(found: dict[str, dict[str, Any]]) -> None:
         note(f"\n{label}, first question:\n{each['example']}")
         if "reference" in each:
             note(f"expected: {each['reference']}")
+
+
+def _counted(numbers: dict[str, int]) -> str:
+    """`A: 2, B: 1`; what there is none of is left out."""
+    return ", ".join(f"{name}: {number}" for name, number in numbers.items() if number)
 
 
 @holdout.command()

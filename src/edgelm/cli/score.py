@@ -11,6 +11,7 @@ from edgelm.cli.console import Json, Out, emit_json, emit_table, note
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
 from edgelm.report import Report
+from edgelm.rules.base import HOLDOUT
 from edgelm.score.publish import publish
 from edgelm.score.standings import Standings
 from edgelm.score.text import significant, two
@@ -30,8 +31,11 @@ def score(
     json: Json = False,
 ) -> None:
     """Rank submissions: points by the rules, standings of each track, and the leaderboard page."""
+    ruled = parse("rules", rules)
+    if holdout and HOLDOUT not in ruled.tasks:
+        note(f"--holdout changes nothing: the rules {ruled.name} rank no hold-out")
     boards = publish(
-        parse("rules", rules), submissions, out,
+        ruled, submissions, out,
         reference=_references(reference or []), holdouts=[Report.load(path) for path in holdout or []], page=page,
     )  # fmt: skip
     if json:
