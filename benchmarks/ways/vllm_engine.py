@@ -30,7 +30,9 @@ if job == "generate":
     how = SamplingParams(temperature=0, max_tokens=rows[0]["max_tokens"])
 else:
     prompts = [row["context"] + row["continuation"] for row in rows]
-    how = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, skip_reading_prefix_cache=False)
+    how = SamplingParams(
+        temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False, skip_reading_prefix_cache=False
+    )
 cpu, wall = used(), time.perf_counter()
 outputs = model.generate(prompts[:1], how, use_tqdm=False) + model.generate(prompts[1:], how, use_tqdm=False)
 seconds = {"cpu": used() - cpu, "wall": time.perf_counter() - wall}
