@@ -38,6 +38,26 @@ def test_what_is_kept_is_not_kept_twice(tmp_path):
     assert [row["key"] for row in JsonLog(tmp_path / "log" / "answers.jsonl").read()] == ["k"]
 
 
+@pytest.mark.parametrize("shard", [None, Shard(1, 2)])
+def test_a_failure_with_nothing_kept_leaves_only_what_was_there_before(tmp_path, shard):
+    made = tmp_path / "made"
+    for _ in range(2):
+        with pytest.raises(KeyError), Kept(made, shard):
+            raise KeyError
+        assert not made.exists()
+    with Kept(made, Shard(2, 2)), pytest.raises(BadOption if shard is None else KeyError), Kept(made, shard):
+        raise KeyError
+    assert made.exists(), "another shard has come"
+    (tmp_path / "found").mkdir()
+    with pytest.raises(KeyError), Kept(tmp_path / "found", shard):
+        raise KeyError
+    assert (tmp_path / "found").exists()
+    with pytest.raises(KeyError), Kept(tmp_path / "kept", shard) as kept:
+        kept.add([_reply("k")])
+        raise KeyError
+    assert _texts(tmp_path / "kept") == {"k": "yes"}
+
+
 def test_only_ones_own_log_is_mended(tmp_path):
     with Kept(tmp_path) as kept:
         kept.add([_reply("mine")])

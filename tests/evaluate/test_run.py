@@ -159,6 +159,19 @@ def test_what_is_no_report_folder_is_left_alone(run, tmp_path, parrot):
     assert not parrot.Parrot.opened
 
 
+def test_a_report_is_not_written_into_the_checkpoint(run, tiny):
+    for out in (tiny, tiny / "report"):
+        with pytest.raises(BadOption, match="checkpoint's own folder"):
+            run(out=out)
+    assert not (tiny / "report").exists()
+
+
+def test_a_run_that_fails_before_any_answer_leaves_no_folder(run, tmp_path, parrot):
+    with pytest.raises(NoSpace):
+        run(parrot.Parrot(dies_after=0))
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_damaged_checkpoint_is_named_before_anything_is_asked(run, make_checkpoint, parrot):
     folder = make_checkpoint("llama", num_hidden_layers=1)
     (folder / "model.safetensors").write_bytes(b"short")

@@ -21,7 +21,7 @@ WHOLE = "answers.jsonl"  # the log of a run that is no shard
 
 
 class Kept:
-    """The answers of a report folder by key; use `with`.
+    """The answers of a report folder by key; use `with`. If that ends in an error with nothing kept, nothing is left.
 
     Attributes:
         rows: what a `Reply` holds, by its key. Where logs differ, the first in the order of their names wins.
@@ -35,6 +35,7 @@ class Kept:
         self._out, self._shard = out, shard
         self._log = JsonLog(out / LOGS / (f"shard-{shard.number}-of-{shard.of}.jsonl" if shard else WHOLE))
         self._open = contextlib.ExitStack()
+        self._made = not out.exists()
         self.rows: dict[str, Mapping[str, Any]] = {}
 
     def __enter__(self) -> Kept:
@@ -45,8 +46,20 @@ class Kept:
             self._open = opened.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        if error:
+            self._leave_nothing_empty()
         self._open.close()
+
+    def _leave_nothing_empty(self) -> None:
+        """Remove the folder if this run made it and there is nothing in it but the run's own locks, still held."""
+        locks = _locks(self._out, self._shard)
+        if self._made and {path for path in self._out.rglob("*") if path.is_file()} <= set(locks):
+            with contextlib.suppress(OSError):  # somebody else has come meanwhile
+                for path in locks:
+                    path.unlink(missing_ok=True)
+                (self._out / LOGS).rmdir()
+                self._out.rmdir()
 
     def read(self) -> None:
         """Read all logs, those that other runs have written meanwhile, too. Only a tear in one's own log is mended."""
@@ -76,12 +89,18 @@ def alone(out: Path, shard: Shard | None = None) -> Iterator[None]:
     Raises:
         BadOption: another run is writing to it.
     """
-    with contextlib.ExitStack() as locks:
-        locks.enter_context(_locked(out / LOGS / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
-        if shard:
-            own = out / LOGS / f".lock-{shard.number}-of-{shard.of}"
-            locks.enter_context(_locked(own, fcntl.LOCK_EX))
+    common, *own = _locks(out, shard)
+    with contextlib.ExitStack() as held:
+        held.enter_context(_locked(common, fcntl.LOCK_SH if shard else fcntl.LOCK_EX))
+        for path in own:
+            held.enter_context(_locked(path, fcntl.LOCK_EX))
         yield
+
+
+def _locks(out: Path, shard: Shard | None) -> list[Path]:
+    """The lock that all runs share, and that of a shard."""
+    common = out / LOGS / ".lock"
+    return [common, common.with_name(f".lock-{shard.number}-of-{shard.of}")] if shard else [common]
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def evaluate(
 
     Raises:
         BadOption: `out` holds a report of another checkpoint, a complete score that a partial one would replace, or
-            something that is no report; or another run is writing to it.
+            something that is no report; `out` lies in the checkpoint's folder; or another run is writing to it.
         InputError: as tasks, data and engine raise; answers kept so far stay.
     """
     _earlier(out, checkpoint)
@@ -94,6 +94,8 @@ def evaluate(
 
 
 def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
+    if out.resolve().is_relative_to(checkpoint.path.resolve()):
+        raise BadOption(f"{out} lies in the checkpoint's own folder", mend="choose an -o outside of it")
     if not (out / REPORT).is_file():
         if out.exists() and not ((out / LOGS).is_dir() or (out.is_dir() and not any(out.iterdir()))):
             raise BadOption(f"{out} exists and is no report folder", mend="choose another -o")
