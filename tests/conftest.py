@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; workers share the cores
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported; workers share the cores, tiny models need one
 ROOT = Path(__file__).resolve().parent.parent
 MakeCheckpoint = Callable[..., Path]
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import Unsupported
@@ -21,14 +20,6 @@ KINDS = {
     "rolling": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{text}}",
                 "metric_list": [{"metric": "byte_perplexity"}]},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,6 @@ from edgelm.errors import BadFile, BadOption, InputError
 from edgelm.plugins import parse
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def folder(make_checkpoint):
     return make_checkpoint("llama", num_hidden_layers=2, max_position_embeddings=64)

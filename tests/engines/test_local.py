@@ -29,15 +29,6 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
 PAIRS = [(question, own) for question in QUESTIONS[:4] for own in (" fox", " quick dog", " lazy", "a")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def folder(make_checkpoint):
     return make_checkpoint("llama", num_hidden_layers=2)

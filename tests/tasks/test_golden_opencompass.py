@@ -8,7 +8,6 @@ import hashlib
 import json
 
 import pytest
-import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Request
@@ -36,15 +35,6 @@ def rows(upstream):
         return task, task.samples(upstream)[ROWS.get(name, slice(None))]
 
     return load
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _sha256(text):
