@@ -121,3 +121,10 @@ def test_the_command_needs_neither_model_nor_torch(report, suite, finished):
     )
     assert ended.returncode == 0, ended.stderr
     assert "gsm8k" in ended.stdout and finished(report) == before
+
+
+def test_upstream_data_are_not_fetched_for_a_report_of_another_suite(report, monkeypatch):
+    monkeypatch.setattr(DataFolder, "path", lambda self, name: pytest.fail(f"{name} was wanted"))
+    with pytest.raises(BadOption, match="made with the suite miniature-1") as refused:
+        rescore(report, [(parse("tasks", "gsm8k:scorer=fixed"), DataFolder())])
+    assert refused.value.mend == "give --data of that suite"

@@ -159,6 +159,18 @@ def test_what_is_no_report_folder_is_left_alone(run, tmp_path, parrot):
     assert not parrot.Parrot.opened
 
 
+def test_a_damaged_report_is_made_anew_from_the_kept_answers(run, tmp_path, parrot, finished):
+    run()
+    before = finished(tmp_path / "report")
+    (tmp_path / "report" / "report.json").write_bytes(b'{"format": 1,')
+    with pytest.raises(BadFile, match=r"report\.json") as refused:
+        run()
+    assert refused.value.mend == "remove report.json and give the command again; the answers in log/ are kept"
+    (tmp_path / "report" / "report.json").unlink()
+    run()
+    assert finished(tmp_path / "report") == before and set(parrot.Parrot.asked.values()) == {1}
+
+
 def test_a_report_is_not_written_into_the_checkpoint(run, tiny):
     for out in (tiny, tiny / "report"):
         with pytest.raises(BadOption, match="checkpoint's own folder"):

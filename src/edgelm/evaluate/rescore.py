@@ -18,6 +18,7 @@ from edgelm.evaluate.questions import Questions, Selection, questions
 from edgelm.evaluate.scoring import marked, score, write_answers
 from edgelm.files import canonical_json
 from edgelm.report import Report, TaskScore, read_answers
+from edgelm.rules.base import HOLDOUT
 from edgelm.tasks.base import Task
 
 Rows = dict[str, Mapping[str, Any]]  # what a reply holds, by key
@@ -33,9 +34,9 @@ def rescore(out: Path, tasks: Sequence[tuple[Task, DataFolder]], checkpoint: Che
 
     Raises:
         MissingInput: there is no finished report, or it lacks answers to today's questions.
-        BadOption: the report is of another checkpoint, or a run is writing to it.
+        BadOption: the report is of another checkpoint or suite, or a run is writing to it.
     """
-    Report.load(out)  # or nothing is locked in a folder that is no report
+    _require_suite(Report.load(out), tasks)  # read before: nothing is locked in a folder that is no report
     with alone(out):
         report = Report.load(out)
         if checkpoint and checkpoint.digest != report.checkpoint:
@@ -54,6 +55,14 @@ def rescore(out: Path, tasks: Sequence[tuple[Task, DataFolder]], checkpoint: Che
         report = report.model_copy(update={"tasks": scores, "context": context, "made_by": f"edgelm {__version__}"})
         report.save(out)
     return report
+
+
+def _require_suite(report: Report, tasks: Sequence[tuple[Task, DataFolder]]) -> None:
+    """Refuse upstream data for a report made with other suites alone, before any of it is fetched."""
+    suites = {score.protocol.partition("/")[0] for score in report.tasks.values()} - {HOLDOUT}
+    if suites and any(data.upstream and data.suite not in suites for _, data in tasks):
+        raise BadOption(f"this report was made with the suite {', '.join(sorted(suites))}",
+                        mend="give --data of that suite")  # fmt: skip
 
 
 def _reply(answer: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.devices.host import machine
 from edgelm.engines.base import Engine
-from edgelm.errors import BadOption, EdgelmError
+from edgelm.errors import BadFile, BadOption, EdgelmError
 from edgelm.evaluate.answers import Answers
 from edgelm.evaluate.keep import LOGS, Kept
 from edgelm.evaluate.questions import Questions, Selection, Shard, questions
@@ -100,7 +100,12 @@ def _earlier(out: Path, checkpoint: Checkpoint) -> Report | None:
         if out.exists() and not ((out / LOGS).is_dir() or (out.is_dir() and not any(out.iterdir()))):
             raise BadOption(f"{out} exists and is no report folder", mend="choose another -o")
         return None
-    report = Report.load(out)
+    try:
+        report = Report.load(out)
+    except BadFile as error:
+        if (out / LOGS).is_dir():
+            error.mend = f"remove {REPORT} and give the command again; the answers in {LOGS}/ are kept"
+        raise
     if report.checkpoint != checkpoint.digest:
         raise BadOption(
             f"{out} holds the report of another checkpoint ({report.name})",
