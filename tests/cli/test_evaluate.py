@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from edgelm.cli import main
-from edgelm.cli.evaluate import TASKS, beyond_context
+from edgelm.cli.evaluate import TASKS, beyond_context, noted
 from edgelm.errors import EXIT_INPUT
 from edgelm.evaluate.effort import Effort
-from edgelm.report import Report, read_answers
+from edgelm.report import Report, TaskScore, read_answers
 
 
 @pytest.fixture
@@ -44,6 +44,8 @@ def test_a_report_with_its_pages_and_what_it_took(run, words, tmp_path):
     tasks = json.loads(out)["tasks"]
     assert set(tasks) <= set(TASKS) and len(tasks) >= 6, "HumanEval needs a sandbox"
     assert "answers of" in err and "answers a second" in err
+    page = tmp_path / "report" / "index.html"
+    assert err.splitlines()[-1] == (f"page: {page}" if page.exists() else f"report: {page.parent}")
     assert {"results.csv", "summary.csv"} <= {path.name for path in (tmp_path / "report").iterdir()}
 
 
@@ -90,6 +92,20 @@ def test_questions_and_context_outlive_a_run_of_other_tasks_and_scoring_anew(run
     assert question in page.read_text()
 
 
+def test_scores_are_shown_in_one_order_whatever_was_asked_first(run, words):
+    for names in (("chid", "gsm8k:scorer=fixed"), ("gsm8k", "commonsenseqa")):
+        code, out, err = run(*words, *(word for name in names for word in ("-t", name)), "--engine", "hf:batch=2")
+        assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["commonsenseqa", "gsm8k", "gsm8k-fixed", "chid"]
+
+
+def test_what_must_be_known_of_some_answers_is_said():
+    fields = {"protocol": "p/1", "score": "50", "samples": 4000, "of": 4000, "prompting": "chat", "engine": {}}
+    scores = {"chid": TaskScore(**fields), "gsm8k": TaskScore(**fields, notes={"by hf": 1200})}
+    report = Report(checkpoint="c" * 64, name="m", parameters=5, bytes=10, dtypes={"F16": 5}, tasks=scores)
+    assert noted(report) == ["gsm8k: 1,200 of 4,000 answers: by hf"]
+
+
 def test_one_line_says_what_went_beyond_the_context():
     def effort(task, beyond, filled):
         return Effort(task=task, answers=60, read=0, made=0, capped=0, beyond=beyond, filled=filled)
@@ -112,7 +128,8 @@ def test_what_cannot_be_done_without_a_checkpoint(run, tmp_path, options, named)
 
 @pytest.mark.parametrize(("options", "named"), [
     (("--workers", "many"), "--workers many"), (("--shard", "3/2"), "no shard 3 of 2"),
-    (("-t", "gsm8k", "-t", "gsm8k"), "2 tasks are called 'gsm8k'"),
+    (("-t", "gsm8k", "-t", "gsm8k"), "--task gsm8k is named twice"),
+    (("-t", "gsm8k,chid"), "give --task once for each"),
 ])  # fmt: skip
 def test_options_that_mean_nothing_are_named(run, words, options, named):
     code, _, err = run(*words, *options)

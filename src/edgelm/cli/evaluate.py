@@ -16,7 +16,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
-from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, questions_of, reported
+from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, in_order, questions_of, reported
 from edgelm.evaluate.effort import Effort, efforts
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
@@ -69,7 +69,7 @@ def evaluate(
     elif not checkpoint:
         raise BadOption("no checkpoint is given", mend="give its folder, or --rescore a finished report")
     if task or holdout:
-        public: Asked = [(parse("tasks", spec), folder) for spec in task or ()]
+        public: Asked = _named(task or [], folder)
     else:
         public = reported(Report.load(out), folder, note) if rescore else at_hand(folder, note, marked=not shard)
     tasks = public + _holdout_tasks(holdout)
@@ -79,12 +79,24 @@ def evaluate(
         report = score_anew(out, tasks, checkpoint)
     else:
         report = _ask(checkpoint, tasks, engine, out, selection, prompting, workers, shard)
-    if report.tasks:
-        _write_views(out, public, folder)
+    written = _write_views(out, public, folder) if report.tasks else None
     if json:
         emit_json(report.model_dump(mode="json"))
     elif report.tasks:
         show_scores(report, out)
+    for line in noted(report):
+        note(line)
+    if written:
+        note(written)
+
+
+def _named(specs: Sequence[str], data: DataFolder) -> Asked:
+    for spec in specs:
+        if "," in spec.partition(":")[0]:
+            raise BadOption(f"--task {spec} names several tasks", mend="give --task once for each")
+        if specs.count(spec) > 1:
+            raise BadOption(f"--task {spec} is named twice", mend="name it once")
+    return [(parse("tasks", spec), data) for spec in specs]
 
 
 def _holdout_tasks(folder: Path | None) -> Asked:
@@ -125,12 +137,14 @@ def _ask(
     return report
 
 
-def _write_views(out: Path, public: Asked, data: DataFolder) -> None:
-    """The tables and the page. Questions of hold-outs stay out of them."""
-    from edgelm.evaluate.views import write_views
+def _write_views(out: Path, public: Asked, data: DataFolder) -> str:
+    """The tables and the page, and a line on where they are. Questions of hold-outs stay out of them."""
+    from edgelm.evaluate.views import PAGE, write_views
 
-    for line in write_views(out, questions_of(Report.load(out), public, data)):
+    complaints = write_views(out, questions_of(Report.load(out), public, data))
+    for line in complaints:
         note(line)
+    return f"report: {out}" if complaints else f"page: {out / PAGE}"
 
 
 class Rate(ProgressColumn):
@@ -152,12 +166,19 @@ def beyond_context(took: Sequence[Effort], context: int) -> str:
     return f"the model's context is {context:,} tokens; {'; '.join(said)}" if said else ""
 
 
+def noted(report: Report) -> list[str]:
+    """What must be known of some answers, a line each."""
+    return [f"{label}: {number:,} of {report.tasks[label].samples:,} answers: {text}"
+            for label in in_order(report.tasks) for text, number in report.tasks[label].notes.items()]  # fmt: skip
+
+
 def show_scores(report: Report, out: Path) -> None:
     """The table of scores, with their 95 % intervals."""
     from edgelm.evaluate.intervals import interval
 
     rows = []
-    for label, score in report.tasks.items():
+    for label in in_order(report.tasks):
+        score = report.tasks[label]
         within = interval(score, read_answers(out, label))
         span = f"{within.low:.1f} – {within.high:.1f}" if within else ""
         rows.append((label, percent(score.score), span, score.samples, score.of, score.prompting, score.protocol))
