@@ -104,6 +104,20 @@ def test_after_a_failure_the_kept_answers_stay_and_the_rest_is_asked(run, tmp_pa
     assert finished(tmp_path / "report") == finished(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_says_what_is_kept_and_how_to_go_on(run, parrot, interrupt):
+    def stop(label, done, wanted):
+        if done == 8:
+            raise interrupt
+
+    told = []
+    with pytest.raises(interrupt):
+        run(progress=stop, say=told.append)
+    assert told[0] == f"8 of {2 * ROWS} answers are kept; give the same command again to go on"
+    run()
+    assert set(parrot.Parrot.asked.values()) == {1}
+
+
 def test_a_few_rows_first_are_reused_by_the_full_run(run, parrot):
     part = run(selection=Selection(limit=5))
     assert part.tasks["gsm8k"].samples == 5 and not part.tasks["gsm8k"].complete

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -50,7 +51,9 @@ def test_a_killed_worker_loses_nothing(run, parrot, tmp_path, finished):
             killed.append(multiprocessing.active_children()[0].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    run(parrot.Parrot(seconds=0.02), "two", workers=TWO, progress=kill_one)
+    told = []
+    run(parrot.Parrot(seconds=0.02), "two", workers=TWO, progress=kill_one, say=told.append)
+    assert re.fullmatch(r"worker [01] died \(signal 9\); its rows are asked again", told[0])
     run(parrot.Parrot(), "one")
     assert killed and finished(tmp_path / "one") == finished(tmp_path / "two")
 

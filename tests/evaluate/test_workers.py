@@ -53,8 +53,9 @@ def _leases(number=20, workers=2, **options):
     return Leases(units("t", rows, 1), workers, **options)
 
 
-def _answered(pool, leases, workers=2):
-    return sorted(int(reply.key[1:]) for replies, _ in distribute(pool, leases, workers) for reply in replies)
+def _answered(pool, leases, workers=2, **options):
+    groups = distribute(pool, leases, workers, **options)
+    return sorted(int(reply.key[1:]) for replies, _ in groups for reply in replies)
 
 
 def test_all_is_answered_once_and_readiness_and_processor_time_are_told():
@@ -108,8 +109,9 @@ def test_a_refusal_of_one_worker_is_the_runs():
 
 def test_a_worker_without_a_sign_of_life_is_ended_and_replaced():
     now = iter(range(10_000))
-    pool, leases = _Pool(mute={1}), _leases(patience=50, clock=lambda: next(now))
-    assert _answered(pool, leases) == list(range(20))
+    pool, leases, told = _Pool(mute={1}), _leases(patience=50, clock=lambda: next(now)), []
+    assert _answered(pool, leases, say=told.append) == list(range(20))
+    assert told == ["worker 1 gave no sign of life and was ended; its rows are asked again"]
     assert pool.ended == [1] and pool.started == 3
 
 

@@ -76,8 +76,8 @@ def main() -> None:
         complain(error)
         sys.exit(error.exit_code)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
-            print("interrupted; nothing half-made is left, and answers that were finished are kept", file=sys.stderr)
+        if end.code in (INTERRUPTED, TERMINATED):  # the first is what typer makes of a KeyboardInterrupt
+            print("interrupted; nothing half-made is left", file=sys.stderr)
         raise
     except Exception as error:
         package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""

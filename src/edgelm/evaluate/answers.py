@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgelm.chat import Prompting
@@ -30,6 +30,7 @@ class Answers:
     prompting: Prompting
     shard: Shard | None = None
     workers: Workers | None = None
+    say: Callable[[str], object] = lambda text: None  # told of workers that died
 
     @property
     def by(self) -> str:
@@ -72,7 +73,7 @@ class Answers:
         job = Job.of(self.checkpoint, self.prompting, self.engine)
         pool: Pool = RayPool(job, number) if workers.transport == "ray" else Spawned(job, number)
         with contextlib.closing(pool):
-            yield from distribute(pool, leases, number)
+            yield from distribute(pool, leases, number, self.say)
         if leases.set_aside:
             names = {request.key: sample.id for each in missing for sample, request in each.rows}
             named = [names[request.key] for unit in leases.set_aside for request in unit.requests]

@@ -80,7 +80,7 @@ def evaluate(
     with Kept(out, shard) as kept:
         earlier = _earlier(out, checkpoint)
         asked = [_no_less(each, kept.rows, earlier, settings, say) for each in asked]
-        source = Answers(checkpoint, engine, prompting, shard, workers)
+        source = Answers(checkpoint, engine, prompting, shard, workers, say)
         _keep(source, asked, kept, out, progress, say)
         if shard:
             kept.read()  # what the other shards have answered meanwhile
@@ -167,6 +167,11 @@ def _keep(source: Answers, asked: Sequence[Questions], kept: Kept, out: Path, pr
                 progress(label, done[label], wanted[label])
                 if done[label] == wanted[label]:
                     kept.sync()
+    except (KeyboardInterrupt, SystemExit):
+        say(
+            f"{sum(done.values()):,} of {sum(wanted.values()):,} answers are kept; give the same command again to go on"
+        )
+        raise
     finally:
         if summary := times.summary():
             times.write(out, source.engine.identity, source.by, machine())

@@ -69,8 +69,12 @@ class Spawned:
         try:
             return self._alive[number][1].recv()
         except (EOFError, OSError):
+            process = self._alive[number][0]
+            process.join(FAREWELL)  # its pipe may end before it does, and `end` would hide how
+            code = process.exitcode
             self.end(number)
-            return Signal(number, "lost")
+            how = "" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
+            return Signal(number, "lost", end=how)
 
     def end(self, worker: int) -> None:
         """See `Pool`."""

@@ -88,6 +88,7 @@ class Signal:
     replies: list[Reply] = field(default_factory=list)
     cpu_seconds: float = 0.0
     refusal: Refusal | None = None
+    end: str = ""  # how it died, as far as known
 
 
 class Pool(Protocol):
@@ -114,8 +115,10 @@ class Pool(Protocol):
         ...
 
 
-def distribute(pool: Pool, leases: Leases, workers: int) -> Iterator[Answered]:
-    """The answers of all workers as they come; empty groups say that a worker is ready.
+def distribute(
+    pool: Pool, leases: Leases, workers: int, say: Callable[[str], object] = lambda text: None
+) -> Iterator[Answered]:
+    """The answers of all workers as they come; empty groups say that a worker is ready. Deaths are said.
 
     Raises:
         InputError: a worker met an error of the user's.
@@ -130,6 +133,7 @@ def distribute(pool: Pool, leases: Leases, workers: int) -> Iterator[Answered]:
             if signal.refusal:
                 raise InputError(signal.refusal.what, why=signal.refusal.why, mend=signal.refusal.mend)
             if signal.kind == "lost":
+                say(f"worker {signal.worker} died{signal.end and f' ({signal.end})'}; its rows are asked again")
                 barren += 1
                 idle.discard(signal.worker)
                 aside = len(leases.set_aside)
@@ -148,6 +152,7 @@ def distribute(pool: Pool, leases: Leases, workers: int) -> Iterator[Answered]:
                     barren = 0
                     yield signal.replies, signal.cpu_seconds
         for worker in leases.silent():
+            say(f"worker {worker} gave no sign of life and was ended; its rows are asked again")
             pool.end(worker)
             leases.lost(worker)
             pool.start()
