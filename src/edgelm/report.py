@@ -186,6 +186,8 @@ class Report(_Record):
             BadFile: it is damaged.
         """
         path = folder / REPORT
+        if not folder.is_dir():
+            raise MissingInput(f"there is no folder {folder}", mend="give the folder of a finished report")
         if not path.is_file():
             raise MissingInput(f"{folder} holds no finished report", mend="run edgelm evaluate or measure again")
         return validate(cls, read_json(path), path)

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from edgelm.cli.compare import compare
-from edgelm.errors import Unsupported
+from edgelm.errors import MissingInput, Unsupported
 from edgelm.files import JsonLog, write_bytes
 from edgelm.report import Report, TaskScore, answers_log, mean_percent
 
@@ -51,10 +51,26 @@ def test_fewer_or_no_changes_can_be_shown(folders):
 
 
 def test_json_has_whole_texts_and_exact_scores(folders):
-    [found] = json.loads(_run(*folders, "--json", "-t", "gsm8k").stdout)
+    whole = json.loads(_run(*folders, "--json", "-t", "gsm8k").stdout)
+    [found] = whole["tasks"]
+    assert whole["only_in_a"] == whole["only_in_b"] == []
     assert found["a"] == "50" and found["b"] == "75" and found["rows"] == 4
     assert [row["sample"] for row in found["gained"]] == ["gsm8k-2", "gsm8k-3"]
     assert found["lost"][0]["b"] == {"text": "  answer\nb 0", "mark": 0}
+
+
+def test_tasks_of_one_report_alone_are_named(folders):
+    report = Report.load(folders[1])
+    more = report.tasks | {"zebra": report.tasks["gsm8k"], "bbh": report.tasks["gsm8k"]}
+    report.model_copy(update={"tasks": more}).save(folders[1])
+    assert "only in B: bbh, zebra" in _run(*folders).stderr
+    found = json.loads(_run(*folders, "--json").stdout)
+    assert found["only_in_a"] == [] and found["only_in_b"] == ["bbh", "zebra"]
+
+
+def test_a_folder_that_is_not_there_is_told_as_such(folders, tmp_path):
+    with pytest.raises(MissingInput, match=r"there is no folder .*nowhere"):
+        _run(folders[0], tmp_path / "nowhere")
 
 
 def test_a_page_can_be_written(folders, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from edgelm.chat import ask
 from edgelm.evaluate.compare import compare
-from edgelm.evaluate.page import clock, comparison_page, millions, report_page, size
+from edgelm.evaluate.page import clock, comparison_page, millions, report_page
 from edgelm.report import Report
 from edgelm.tasks.base import Sample
 
@@ -120,10 +120,44 @@ def test_a_comparison_shows_both_answers(tmp_path, make_answers, make_score, wri
     assert "script" not in reader.tags and ("h1", "a → b") in reader.texts
 
 
+def test_what_one_report_lacks_and_what_differs_is_said_once_on_top(tmp_path, make_answers, make_score, write_report):
+    answers = make_answers([1, 0])
+    score = make_score(answers)
+    other = make_score(answers, engine={"engine": "hf", "batch": 4})
+    a = write_report(tmp_path / "a", dict.fromkeys(("gsm8k", "chid", "bbh"), (score, answers)))
+    b = write_report(tmp_path / "b", dict.fromkeys(("chid", "gsm8k"), (other, answers)))
+    texts = read(comparison_page(Report.load(a), Report.load(b), compare(a, b))).texts
+    said = [text for tag, text in texts if tag == "li" and ("Only" in text or "differ" in text)]
+    assert said == ["Only in A: BIG-Bench Hard.", "GSM8K, CHID: the engines differ: batch 8 and batch 4."]
+
+
+def test_the_engine_and_what_scored_stand_apart(make_answers, make_score, make_report):
+    answers = make_answers([1])
+    engine = {"engine": "local", "dtype": "float32", "device": "cpu", "memory": 2**32}
+    score = make_score(answers, engine=engine, conditions={"memory": 2**29, "flags": ["--one", "--two"]})
+    page = report_page(make_report({"humaneval": score}), {"humaneval": answers}, samples={}, seconds={})
+    texts = [text for _, text in read(page).texts]
+    assert {"4.00 GiB", "512.00 MiB", "--one, --two", "local · float32 · cpu"} <= set(texts)
+    assert texts.index("Engine") < texts.index("4.00 GiB") < texts.index("Scored with") < texts.index("512.00 MiB")
+
+
+def test_tasks_stand_in_the_competitions_order(make_answers, make_score, make_report):
+    answers = make_answers([1])
+    names = ("chid", "gsm8k", "gsm8k-fixed", "commonsenseqa")
+    report = make_report(dict.fromkeys(names, make_score(answers)))
+    page = report_page(report, dict.fromkeys(names, answers), samples={}, seconds={})
+    rows = [
+        text
+        for tag, text in read(page).texts
+        if tag == "th" and text in ("CommonsenseQA", "GSM8K", "gsm8k-fixed", "CHID")
+    ]
+    assert rows == ["CommonsenseQA", "GSM8K", "gsm8k-fixed", "CHID"] * 2
+
+
 @pytest.mark.parametrize(("write", "value", "text"), [
     (clock, 12.34, "12.3 s"), (clock, 100, "1 min 40 s"), (clock, 150, "2 min 30 s"), (clock, 7260, "2 h 1 min"),
     (millions, 999, "999"), (millions, 1500, "1.5 K"), (millions, 12_345_678, "12.3 M"),
-    (millions, 1_000_000_000, "1 B"), (size, 7, "7 B"), (size, 3 * 2**29, "1.50 GiB"),
+    (millions, 1_000_000_000, "1 B"),
 ])  # fmt: skip
 def test_figures_are_written_for_people(write, value, text):
     assert write(value) == text

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgelm.cli.console import Json, emit_json, emit_table, note, percent
-from edgelm.evaluate.compare import Difference, Pair
+from edgelm.evaluate.compare import Difference, Pair, noted, only_in
 from edgelm.evaluate.compare import compare as compared
 from edgelm.evaluate.page import comparison_page
 from edgelm.files import write_bytes
@@ -31,16 +31,20 @@ def compare(
     (McNemar's) on the rows whose mark changed.
     """
     differences = compared(a, b, task or ())
+    left, right = Report.load(a), Report.load(b)
+    only = {"A": only_in(left, right), "B": only_in(right, left)}
     if html:
-        write_bytes(html, comparison_page(Report.load(a), Report.load(b), differences).encode())
+        write_bytes(html, comparison_page(left, right, differences).encode())
         note(f"page: {html}")
     if json:
-        emit_json([_as_json(each) for each in differences])
+        emit_json({"tasks": list(map(_as_json, differences)), "only_in_a": only["A"], "only_in_b": only["B"]})
         return
     _show_table(differences)
-    for each in differences:
-        for text in each.notes:
-            note(f"{each.task}: {text}")
+    for name, tasks in only.items():
+        if tasks:
+            note(f"only in {name}: {', '.join(tasks)}")
+    for text, tasks in noted(differences).items():
+        note(f"{', '.join(tasks)}: {text}")
     for each in differences:
         _show_changes(f"{each.task}: {len(each.lost)} answers earn less in B", each.lost[:show])
         _show_changes(f"{each.task}: {len(each.gained)} answers earn more in B", each.gained[:show])

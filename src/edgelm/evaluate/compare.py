@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import MissingInput, UnknownName, Unsupported
+from edgelm.evaluate.facts import fact
 from edgelm.evaluate.intervals import Interval, Weights, Z, by_subset, equal_rows, spread, weightings, worst_rows
+from edgelm.evaluate.order import in_order
 from edgelm.report import FULL_MARK, Answer, Report, TaskScore, read_answers
 
 Pair = tuple[Answer, Answer]  # the answers of A and of B to one question
@@ -46,7 +48,7 @@ def compare(a: Path, b: Path, tasks: Sequence[str] = ()) -> list[Difference]:
         Unsupported: a task was asked or marked by different protocols.
     """
     left, right = Report.load(a), Report.load(b)
-    shared = [task for task in left.tasks if task in right.tasks]
+    shared = in_order(task for task in left.tasks if task in right.tasks)
     for task in tasks:
         if task not in shared:
             raise UnknownName("task in both reports", task, shared)
@@ -57,6 +59,20 @@ def compare(a: Path, b: Path, tasks: Sequence[str] = ()) -> list[Difference]:
     _require_same_protocols(chosen, left, right)
     return [_difference(task, left.tasks[task], right.tasks[task], read_answers(a, task), read_answers(b, task))
             for task in chosen]  # fmt: skip
+
+
+def only_in(report: Report, other: Report) -> list[str]:
+    """The tasks that the other report lacks, which nothing is held against."""
+    return in_order(report.tasks.keys() - other.tasks.keys())
+
+
+def noted(differences: Iterable[Difference]) -> dict[str, list[str]]:
+    """What must be said beside the differences: each note once, with its tasks."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for each in differences:
+        for text in each.notes:
+            found[text].append(each.task)
+    return found
 
 
 def _require_same_protocols(tasks: Sequence[str], left: Report, right: Report) -> None:
@@ -146,4 +162,7 @@ def _notes(a: TaskScore, b: TaskScore, pairs: list[Pair], marked: list[Pair]) ->
 
 def _settings(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """The settings that are not the other's."""
-    return ", ".join(f"{name} {value}" for name, value in own.items() if other.get(name) != value) or "nothing more"
+    return (
+        ", ".join(f"{name} {fact(name, value)}" for name, value in own.items() if other.get(name) != value)
+        or "nothing more"
+    )

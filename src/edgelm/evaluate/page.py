@@ -5,22 +5,23 @@ Everything but the search among the answers works without a script.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import MissingPackage
 from edgelm.evaluate.browser import embedded, script_json, shorten
 from edgelm.evaluate.cautions import cautions
-from edgelm.evaluate.compare import Difference
+from edgelm.evaluate.compare import Difference, noted, only_in
 from edgelm.evaluate.effort import efforts
+from edgelm.evaluate.facts import fact, size
 from edgelm.evaluate.intervals import Interval, interval
 from edgelm.evaluate.opencompass_names import TITLES
+from edgelm.evaluate.order import in_order
 from edgelm.evaluate.references import REFERENCES, beside
-from edgelm.report import FULL_MARK, Answer, Report
+from edgelm.report import FULL_MARK, Answer, Report, TaskScore
 from edgelm.tasks.base import Sample
 
-UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 EXAMPLES = 3  # answers a task that are shown without a script: those that earned least
 LONGEST, MOST = 2000, 200  # in a comparison: characters of an answer, and changed answers of a task and direction
 
@@ -45,6 +46,8 @@ def report_page(
     Raises:
         MissingPackage: jinja2 is not installed.
     """
+    report = report.model_copy(update={"tasks": {task: report.tasks[task] for task in in_order(report.tasks)}})
+    answers = {task: answers[task] for task in in_order(answers)}
     took = efforts(answers, seconds, report.context)
     data, shortened = embedded(answers, samples)
     published = {task: beside(task, score) for task, score in report.tasks.items()}
@@ -61,7 +64,9 @@ def report_page(
             efforts=took,
             loading=loading,
             examples={task: _examples(own) for task, own in answers.items()},
-            settings=_settings(report),
+            makers={task: _maker(score) for task, score in report.tasks.items()},
+            engines=_settings(report, lambda score: {"asked as": score.prompting, **score.engine}),
+            sandboxes=_settings(report, lambda score: score.conditions),
             data=script_json(data),
             shortened=shortened,
             full=FULL_MARK,
@@ -76,7 +81,10 @@ def comparison_page(a: Report, b: Report, differences: Iterable[Difference]) -> 
         MissingPackage: jinja2 is not installed.
     """
     template = _environment().get_template("comparison.html.jinja")
-    return template.render(a=a, b=b, differences=list(differences), titles=TITLES, longest=LONGEST, most=MOST)
+    differences = list(differences)
+    said = [f"Only in {name}: {_names(tasks)}" for name, tasks in (("A", only_in(a, b)), ("B", only_in(b, a))) if tasks]
+    said += [f"{_names(tasks)}: {text}" for text, tasks in noted(differences).items()]
+    return template.render(a=a, b=b, differences=differences, cautions=said, titles=TITLES, longest=LONGEST, most=MOST)
 
 
 def _environment() -> Any:
@@ -98,14 +106,22 @@ def _examples(answers: Sequence[Answer]) -> list[Answer]:
     return sorted(marked, key=lambda answer: answer.mark or 0)[:EXAMPLES]
 
 
-def _settings(report: Report) -> list[tuple[list[str], dict[str, str]]]:
-    """What the answers and marks of the tasks depend on; tasks that share all of it stand together."""
+def _names(tasks: Iterable[str]) -> str:
+    return ", ".join(TITLES.get(task, task) for task in tasks)
+
+
+def _maker(score: TaskScore) -> str:
+    """Which engine made the answers, in which numbers and where."""
+    return " · ".join(str(score.engine[name]) for name in ("engine", "dtype", "device") if score.engine.get(name))
+
+
+def _settings(report: Report, facts_of: Callable[[TaskScore], Mapping[str, Any]]) -> list[tuple[str, dict[str, str]]]:
+    """Facts of the scores with the names of their tasks; tasks that share all of them stand together."""
     groups: dict[str, tuple[list[str], dict[str, str]]] = {}
     for task, score in report.tasks.items():
-        facts = {"asked as": score.prompting, **score.engine, **score.conditions}
-        written = {name: str(value) for name, value in facts.items()}
-        groups.setdefault(repr(written), ([], written))[0].append(TITLES.get(task, task))
-    return list(groups.values())
+        if written := {name: fact(name, value) for name, value in facts_of(score).items()}:
+            groups.setdefault(repr(written), ([], written))[0].append(task)
+    return [(_names(tasks), written) for tasks, written in groups.values()]
 
 
 # How figures are written.
@@ -124,12 +140,6 @@ def whole(value: int) -> str:
 def signed(value: float) -> str:
     """Two decimals with a true sign."""
     return f"{value:+.2f}".replace("-", "−")
-
-
-def size(value: int) -> str:
-    """Bytes in the largest binary unit that they fill."""
-    unit, name = next(((unit, name) for unit, name in UNITS if value >= unit), (1, "B"))
-    return f"{value / unit:.2f} {name}" if unit > 1 else f"{value} {name}"
 
 
 def millions(value: int) -> str:
