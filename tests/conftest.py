@@ -24,6 +24,7 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EDGELM_DATA", "EDGELM_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "200")  # tables are as wide as for a pipe, whichever test loads the console first
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
