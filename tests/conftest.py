@@ -14,6 +14,7 @@ import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported; workers share the cores, tiny models need one
+os.environ["COLUMNS"] = "200"  # read when the console is imported: tables as wide as for a pipe, in workers too
 ROOT = Path(__file__).resolve().parent.parent
 MakeCheckpoint = Callable[..., Path]
 
@@ -24,7 +25,6 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EDGELM_DATA", "EDGELM_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("COLUMNS", "200")  # tables are as wide as for a pipe, whichever test loads the console first
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -119,7 +119,7 @@ def test_one_line_says_what_went_beyond_the_context():
 
 @pytest.mark.parametrize(("options", "named"), [
     ((), "no checkpoint is given"), (("--rescore", "--limit", "2"), "--rescore asks nothing"),
-    (("--rescore",), "no finished report"),
+    (("--rescore",), "there is no folder"),
 ])  # fmt: skip
 def test_what_cannot_be_done_without_a_checkpoint(run, tmp_path, options, named):
     code, _, err = run("-o", tmp_path / "report", *options)
