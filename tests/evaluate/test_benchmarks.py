@@ -6,7 +6,7 @@ import pytest
 
 from edgelm.data.folder import DataFolder
 from edgelm.errors import Unsupported
-from edgelm.evaluate.benchmarks import TASKS, at_hand, in_order, questions_of, reported
+from edgelm.evaluate.benchmarks import TASKS, at_hand, questions_of, reported
 from edgelm.plugins import parse
 from edgelm.report import TaskScore
 from edgelm.tasks.base import protocol
@@ -33,11 +33,6 @@ def test_without_a_sandbox_humaneval_is_left_out_of_a_run_that_does_not_name_it(
     [line] = said
     assert "humaneval is left out: there is no sandbox; install it" in line
     assert "-t humaneval:sandbox=none" in line and line.endswith("-t humaneval asks for it by name")
-
-
-def test_labels_are_shown_in_one_order():
-    shown = [*TASKS[:2], "bbh-fixed", *TASKS[2:], "chid-dev", "aardvark", "gsm8", "zebra"]
-    assert in_order(sorted(shown)) == in_order(reversed(shown)) == shown
 
 
 def test_a_shard_asks_humaneval_all_the_same_for_another_machine_may_mark(suite, no_sandbox):

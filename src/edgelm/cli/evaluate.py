@@ -16,8 +16,9 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent, progress
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
-from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, in_order, questions_of, reported
+from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, questions_of, reported
 from edgelm.evaluate.effort import Effort, efforts
+from edgelm.evaluate.order import in_order
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers

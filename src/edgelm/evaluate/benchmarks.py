@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edgelm.data.folder import DataFolder
 from edgelm.errors import InputError, MissingInput, Offline, Unsupported
@@ -14,16 +14,6 @@ TASKS = ("commonsenseqa", "bbh", "gsm8k", "longbench", "humaneval", "truthfulqa"
 SHOWN = (*TASKS, "chid:split=dev", *(f"{name}:scorer=fixed" for name in TASKS))  # their labels are known beforehand
 Asked = list[tuple[Task, DataFolder]]
 Say = Callable[[str], object]
-
-
-def in_order(labels: Iterable[str]) -> list[str]:
-    """Tasks as they are shown: the benchmarks in their order, each with its variants right below; others by name."""
-
-    def place(label: str) -> tuple[int, str]:
-        of = (number for number, name in enumerate(TASKS) if label == name or label.startswith(f"{name}-"))
-        return next(of, len(TASKS)), label
-
-    return sorted(labels, key=place)
 
 
 def at_hand(data: DataFolder, say: Say, *, marked: bool = True) -> Asked:
