@@ -6,8 +6,8 @@
   const {full, tasks} = JSON.parse(document.getElementById("data").textContent);
   if (!tasks.length) return;
   const get = (id) => document.getElementById(id);
-  const [task, part, mark, text, list, where, back, on] =
-    ["task", "part", "mark", "text", "list", "where", "back", "on"].map(get);
+  const [task, part, mark, text, list, where, back, next] =
+    ["task", "part", "mark", "text", "list", "where", "back", "next"].map(get);
   const KEPT = {
     "": () => true,
     wrong: (row) => row[MARK] === 0,
@@ -61,9 +61,9 @@
     const shown = found.slice(start, start + PAGE);
     list.replaceChildren(...shown.map((row) => item(row, current().subsets)));
     where.textContent = found.length
-      ? `${start + 1} to ${start + shown.length} of ${found.length}` : "No answer is like that.";
+      ? `${start + 1} to ${start + shown.length} of ${found.length} ${mark.selectedOptions[0].textContent}` : "No answer is like that.";
     back.disabled = start === 0;
-    on.disabled = start + PAGE >= found.length;
+    next.disabled = start + PAGE >= found.length;
   }
 
   function choose() {
@@ -89,7 +89,7 @@
   get("controls").addEventListener("submit", (event) => event.preventDefault());
   const turn = (by) => { start += by; show(); get("controls").scrollIntoView(); };
   back.addEventListener("click", () => turn(-PAGE));
-  on.addEventListener("click", () => turn(PAGE));
+  next.addEventListener("click", () => turn(PAGE));
   get("controls").hidden = get("pages").hidden = false;
   if (tasks.some(({rows}) => rows.some(KEPT.wrong))) mark.value = "wrong";
   enter();
