@@ -22,7 +22,7 @@ def test_unknown_name_offers_the_nearest_else_all_that_there_are():
 
 
 def test_a_missing_package_names_the_extra():
-    assert "edgelm[page]" in MissingPackage("jinja2", "page").mend
+    assert "pip install -e '.[page]'" in MissingPackage("jinja2", "page").mend
 
 
 def test_the_docstring_draws_every_class_and_its_exit_code():

@@ -81,10 +81,10 @@ class UnknownName(InputError):
 
 
 class MissingPackage(InputError):
-    """An optional package is not installed."""
+    """An optional package is not installed. The mend installs from the checkout: no package index has edgelm."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"this needs the package '{package}', which is not installed",
-            mend=f"pip install 'edgelm[{extra}]'",
+            mend=f"pip install -e '.[{extra}]' in the checkout of edgelm",
         )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.errors import Unsupported
+from edgelm.errors import Offline, Unsupported
 from edgelm.plugins import parse
 
 harness = pytest.importorskip("lm_eval", reason="lm-eval is an extra")
@@ -98,3 +98,15 @@ def test_a_continuation_beyond_the_context_is_refused_and_one_that_fills_it_is_w
         assert len(lm.loglikelihood([whole], disable_tqdm=True)) == 1
         with pytest.raises(Unsupported, match="65 tokens is longer than the context of 64"):
             lm.loglikelihood([whole, longer], disable_tqdm=True)
+
+
+def test_data_that_cannot_be_had_is_named(model, tmp_path, monkeypatch):
+    from edgelm.cli.lm_eval import lm_eval
+
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    files = {"data_files": {"test": str(tmp_path / "no.jsonl")}}
+    task = {"task": "far", "dataset_path": "json", "dataset_kwargs": files, "test_split": "test", **KINDS["answers"]}
+    (tmp_path / "far.yaml").write_text(json.dumps(task))
+    with pytest.raises(Offline, match="the data of far cannot be had") as caught:
+        lm_eval(model, tmp_path / "out", ["far"], engine="hf", include=tmp_path)
+    assert "no.jsonl" in caught.value.why and not (tmp_path / "out").exists()

@@ -34,7 +34,7 @@ def _failing(error):
 @pytest.mark.parametrize(("error", "code", "said"), [
     (BadFile("x [/red] is bad", why="cut", mend="copy"), 2, "error: x [/red] is bad\nwhy: cut\nmend: copy"),
     (ZeroDivisionError("ours"), 3, "fault of edgelm"),
-    (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install 'edgelm[all]'"),
+    (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install -e '.[all]'"),
     (ModuleNotFoundError("No module named 'edgelm.x'", name="edgelm.x"), 3, "fault of edgelm"),
     (KeyboardInterrupt(), 130, "nothing half-made is left"),
 ])  # fmt: skip

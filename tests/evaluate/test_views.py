@@ -26,7 +26,7 @@ def test_three_files_are_written_and_the_same_again(folder):
 def test_without_jinja2_the_tables_are_written_and_a_note_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     [said] = write_views(folder)
-    assert "jinja2" in said and "pip install 'edgelm[page]'" in said
+    assert "jinja2" in said and "pip install -e '.[page]'" in said
     assert (folder / "summary.csv").is_file() and not (folder / "index.html").exists()
 
 

@@ -27,4 +27,4 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     chinese.segmenter.cache_clear()
     with pytest.raises(MissingPackage, match="jieba") as caught:
         chinese.words("北京")
-    assert caught.value.mend == "pip install 'edgelm[eval]'"
+    assert caught.value.mend == "pip install -e '.[eval]' in the checkout of edgelm"

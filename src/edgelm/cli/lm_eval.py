@@ -9,7 +9,7 @@ import typer
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, Out, emit_json, emit_table
-from edgelm.errors import BadOption, MissingPackage, Unsupported
+from edgelm.errors import BadOption, MissingPackage, Offline, Unsupported
 from edgelm.files import write_bytes, write_json
 from edgelm.folders import new_folder
 from edgelm.plugins import parse
@@ -47,10 +47,16 @@ def lm_eval(
         with new_folder(out) as folder, parse("engines", engine).open(Checkpoint(model), "base") as session:
             if not hasattr(session, "weigh"):
                 raise Unsupported(f"the engine {engine} has no model at hand", mend="use --engine local or hf")
-            found = harness.simple_evaluate(
-                SessionLM(session), tasks=task, num_fewshot=num_fewshot, limit=limit, apply_chat_template=chat,
-                gen_kwargs=gen_kwargs, task_manager=manager, bootstrap_iters=1000,
-            )  # fmt: skip
+            try:
+                found = harness.simple_evaluate(
+                    SessionLM(session), tasks=task, num_fewshot=num_fewshot, limit=limit, apply_chat_template=chat,
+                    gen_kwargs=gen_kwargs, task_manager=manager, bootstrap_iters=1000,
+                )  # fmt: skip
+            except (ConnectionError, FileNotFoundError) as error:  # what `datasets` says of data that it cannot get
+                raise Offline(
+                    f"the data of {', '.join(task)} cannot be had", why=" ".join(str(error).split()),
+                    mend="run it once with a network, or give --include a task over local files",
+                ) from None  # fmt: skip
             _write(folder, found)
     if json:
         emit_json(found["results"])
