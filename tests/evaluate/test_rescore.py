@@ -78,7 +78,7 @@ def test_what_was_not_asked_cannot_be_scored(report, suite, finished, tmp_path):
     with pytest.raises(MissingInput, match="chid"):
         rescore(report, [(parse("tasks", "gsm8k"), suite), (parse("tasks", "chid"), suite)])
     assert finished(report) == before, "all or nothing"
-    with pytest.raises(MissingInput, match="no finished report"):
+    with pytest.raises(MissingInput, match="there is no folder"):
         rescore(tmp_path / "none", [(parse("tasks", "gsm8k"), suite)])
     assert not (tmp_path / "none").exists()
 
