@@ -194,7 +194,7 @@ def test_a_model_that_vllm_refuses_is_named(stand_in, folder, tmp_path):
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(MissingPackage, match=r"edgelm\[vllm\]"):
+    with pytest.raises(MissingPackage, match=r"\[vllm\]"):
         _ = VLLM().identity
 
 

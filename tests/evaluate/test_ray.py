@@ -39,7 +39,7 @@ def run(tiny, suite, tmp_path, parrot):
 
 def test_without_the_package_the_mend_is_its_extra(run, parrot, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(MissingPackage, match=r"edgelm\[ray\]"):
+    with pytest.raises(MissingPackage, match=r"\[ray\]"):
         run(parrot.Parrot(), workers=TWO)
 
 

@@ -62,4 +62,4 @@ def test_without_matplotlib_the_mend_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingPackage, match="matplotlib") as caught:
         draw()
-    assert "edgelm[page]" in caught.value.mend
+    assert "[page]" in caught.value.mend
