@@ -1,5 +1,6 @@
 """The exception tree: texts, exit codes, and the drawing in the docstring."""
 
+import pickle
 import re
 
 import pytest
@@ -31,6 +32,15 @@ def test_the_docstring_draws_every_class_and_its_exit_code():
     assert {cls.__name__ for cls in classes} == drawn
     for cls in classes:
         assert cls.exit_code == (EXIT_INPUT if issubclass(cls, InputError) else EXIT_FAULT)
+
+
+@pytest.mark.parametrize("error", [
+    EdgelmError("ours"), BadFile("x is damaged", why="cut", mend="copy"), UnknownName("task", "gsm9k", ["gsm8k"]),
+    MissingPackage("jinja2", "page"),
+])  # fmt: skip
+def test_an_error_comes_out_of_another_process_as_it_is(error):
+    there = pickle.loads(pickle.dumps(error))
+    assert type(there) is type(error) and str(there) == str(error) and there.args == error.args
 
 
 def test_every_error_of_the_user_is_caught_as_input_error():

@@ -17,7 +17,7 @@ Exit code 1 is no error: it says that a check ran and found something (`edgelm c
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 EXIT_GOOD, EXIT_FINDINGS, EXIT_INPUT, EXIT_FAULT = 0, 1, 2, 3
 
@@ -38,6 +38,16 @@ class EdgelmError(Exception):
         if self.mend:
             lines.append(f"mend: {self.mend}")
         return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Callable[..., EdgelmError], tuple[type[EdgelmError], str, str, str]]:
+        """Travel between processes whole: class, what, why and mend, whatever the class is made from."""
+        return _arrived, (type(self), self.what, self.why, self.mend)
+
+
+def _arrived(kind: type[EdgelmError], what: str, why: str, mend: str) -> EdgelmError:
+    error = kind.__new__(kind)
+    EdgelmError.__init__(error, what, why=why, mend=mend)
+    return error
 
 
 class InputError(EdgelmError):

@@ -3,7 +3,7 @@
 import pytest
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.errors import InputError, MissingPackage, Unsupported
+from edgelm.errors import MissingPackage, Unsupported
 from edgelm.evaluate.run import evaluate
 from edgelm.evaluate.workers import Workers
 from edgelm.files import JsonLog
@@ -55,7 +55,7 @@ def test_two_workers_give_the_report_of_one_process(cluster, run, parrot, tmp_pa
 
 @pytest.mark.slow
 def test_refusals_and_rows_that_kill_are_named(cluster, run, parrot, suite):
-    with pytest.raises(InputError, match="parrots read no such checkpoint"):
+    with pytest.raises(Unsupported, match="parrots read no such checkpoint"):
         run(parrot.Parrot(refuses=True), workers=TWO)
     poison = parse("tasks", "gsm8k").samples(suite)[5]
     with pytest.raises(Unsupported, match=r"gsm8k-4, gsm8k-5\n"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.errors import InputError, Unsupported
+from edgelm.errors import Unsupported
 from edgelm.evaluate import answers, spawned
 from edgelm.evaluate.run import evaluate
 from edgelm.evaluate.workers import Job, Workers
@@ -67,7 +67,7 @@ def test_rows_that_kill_every_worker_are_named_and_all_else_is_kept(run, parrot,
 
 
 def test_what_a_worker_refuses_is_the_users_error(run, parrot):
-    with pytest.raises(InputError, match="parrots read no such checkpoint") as refused:
+    with pytest.raises(Unsupported, match="parrots read no such checkpoint") as refused:
         run(parrot.Parrot(refuses=True), workers=TWO)
     assert refused.value.mend == "ask an owl"
     assert multiprocessing.active_children() == []

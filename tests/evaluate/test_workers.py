@@ -4,9 +4,9 @@ import pytest
 
 from edgelm.chat import ask
 from edgelm.engines.base import Reply, Request
-from edgelm.errors import BadOption, InputError, Unsupported
+from edgelm.errors import BadOption, NoSpace, Unsupported
 from edgelm.evaluate.leases import Leases, units
-from edgelm.evaluate.workers import Refusal, Signal, Workers, distribute
+from edgelm.evaluate.workers import Signal, Workers, distribute
 from edgelm.tasks.base import Sample
 
 
@@ -31,7 +31,7 @@ class _Pool:
     def _step(self, worker):
         chunk = self.chunks[worker]
         if self.refuses:
-            return Signal(worker, "refused", refusal=Refusal("no such model", "it is not there", "find it"))
+            return Signal(worker, "refused", refusal=NoSpace("no such model", mend="find it"))
         if self.dies_loading or (chunk and chunk[0].key in self.poison):
             del self.chunks[worker]
             return Signal(worker, "lost")
@@ -102,7 +102,7 @@ def test_workers_that_can_load_no_more_end_the_run_though_a_question_was_set_asi
 
 
 def test_a_refusal_of_one_worker_is_the_runs():
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(NoSpace) as refused:
         _answered(_Pool(refuses=True), _leases())
     assert (refused.value.what, refused.value.mend) == ("no such model", "find it")
 

@@ -13,7 +13,7 @@ from typing import Any
 from edgelm.engines.base import Request
 from edgelm.errors import InputError, MissingPackage
 from edgelm.evaluate.asking import Answered
-from edgelm.evaluate.workers import Job, Refusal, Signal
+from edgelm.evaluate.workers import Job, Signal
 
 
 class RayPool:
@@ -84,7 +84,7 @@ class RayPool:
             print(f"worker {number}: {error}", file=sys.stderr)  # as a process of this host would say itself
             self.end(number)
             return Signal(number, "lost")
-        if isinstance(said, Refusal):
+        if isinstance(said, InputError):
             return Signal(number, "refused", refusal=said)
         return Signal(number, "answered", replies=said[0], cpu_seconds=said[1])
 
@@ -108,16 +108,16 @@ class _Actor:
         self._job, self._open = job, contextlib.ExitStack()
         self._answers: Any = None
 
-    def load(self) -> Iterator[Refusal]:
+    def load(self) -> Iterator[InputError]:
         """Load the checkpoint; yields the refusal, if it is refused."""
         try:
             self._answers = self._open.enter_context(self._job.open())
         except InputError as error:
-            yield Refusal.of(error)
+            yield error
 
-    def answer(self, chunk: list[Request]) -> Iterator[Answered | Refusal]:
+    def answer(self, chunk: list[Request]) -> Iterator[Answered | InputError]:
         """The answers to a chunk as they come, or the refusal."""
         try:
             yield from self._answers(chunk)
         except InputError as error:
-            yield Refusal.of(error)
+            yield error

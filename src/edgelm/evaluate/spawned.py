@@ -16,7 +16,7 @@ from typing import Any
 
 from edgelm.engines.base import Request
 from edgelm.errors import InputError
-from edgelm.evaluate.workers import Job, Refusal, Signal
+from edgelm.evaluate.workers import Job, Signal
 
 BEAT = 20.0  # seconds between signs of life while a worker answers
 FAREWELL = 5.0  # seconds that idle workers have to end by themselves
@@ -120,7 +120,7 @@ def _work(connection: Connection, number: int, environment: dict[str, str]) -> N
                         line.send("answered", replies=replies, cpu_seconds=cpu_seconds)
                     line.send("idle")
         except InputError as error:
-            line.send("refused", refusal=Refusal.of(error))
+            line.send("refused", refusal=error)
 
 
 class _Line:

@@ -66,28 +66,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An error of the user's that a worker met; every worker would meet it."""
-
-    what: str
-    why: str
-    mend: str
-
-    @classmethod
-    def of(cls, error: InputError) -> Refusal:
-        """An error in a form that travels."""
-        return cls(error.what, error.why, error.mend)
-
-
-@dataclass(frozen=True)
 class Signal:
-    """What a worker says: that it lives, is idle (ready for a chunk), has answered, is refused; or that it has died."""
+    """What a worker says: that it lives, is idle (ready for a chunk), has answered, is refused; or that it has died.
+
+    A refusal is an error of the user's, which every worker would meet.
+    """
 
     worker: int
     kind: Literal["alive", "idle", "answered", "lost", "refused"]
     replies: list[Reply] = field(default_factory=list)
     cpu_seconds: float = 0.0
-    refusal: Refusal | None = None
+    refusal: InputError | None = None
     end: str = ""  # how it died, as far as known
 
 
@@ -131,7 +120,7 @@ def distribute(
     while not leases.done:
         for signal in pool.signals(LOOK):
             if signal.refusal:
-                raise InputError(signal.refusal.what, why=signal.refusal.why, mend=signal.refusal.mend)
+                raise signal.refusal
             if signal.kind == "lost":
                 say(f"worker {signal.worker} died{signal.end and f' ({signal.end})'}; its rows are asked again")
                 barren += 1
