@@ -278,6 +278,16 @@ def test_every_cut_drops_the_torn_line_and_only_it(tmp_path):
         assert path.stat().st_size == ends[kept]
 
 
+def test_what_is_cut_off_is_counted_and_said(tmp_path):
+    log, told = _log(tmp_path / "log"), []
+    log.read(say=told.append)
+    assert told == []
+    log.path.write_bytes(log.path.read_bytes() + b"0000 {}\n\n" + b"x" * 1000)
+    assert log.read(repair=False, say=told.append) == ROWS and told == []
+    assert log.read(say=told.append) == ROWS
+    assert told == [f"{log.path} ended in 2 torn lines: 1,009 bytes are cut off"]
+
+
 def test_a_damaged_line_before_a_good_one_is_an_error_with_its_number(tmp_path):
     log = _log(tmp_path / "log")
     lines = log.path.read_bytes().splitlines(keepends=True)

@@ -191,8 +191,8 @@ class JsonLog:
         self._file: Any = None
         self._unsynced, self._synced = 0, time.monotonic()  # rows since the last time, and when that was
 
-    def read(self, *, repair: bool = True) -> list[dict[str, Any]]:
-        """All rows written whole, in order; a torn last line is left out, and to `repair`, cut off the file.
+    def read(self, *, repair: bool = True, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
+        """All rows written whole, in order; a torn last line is left out, and to `repair`, cut off the file, and said.
 
         Raises:
             BadFile: a line before the last is damaged.
@@ -213,6 +213,9 @@ class JsonLog:
         if repair and good < len(data):
             with disk_errors(self.path):
                 os.truncate(self.path, good)
+            torn = sum(map(bool, data[good:].split(b"\n")))
+            counted = "a torn line" if torn == 1 else f"{torn:,} torn lines"
+            say(f"{self.path} ended in {counted}: {len(data) - good:,} bytes are cut off")
         return rows
 
     @staticmethod

@@ -58,13 +58,17 @@ def test_a_failure_with_nothing_kept_leaves_only_what_was_there_before(tmp_path,
     assert _texts(tmp_path / "kept") == {"k": "yes"}
 
 
-def test_only_ones_own_log_is_mended(tmp_path):
+def test_only_ones_own_log_is_mended_and_that_is_said_once(tmp_path):
     with Kept(tmp_path) as kept:
         kept.add([_reply("mine")])
     own, other = tmp_path / "log" / "answers.jsonl", tmp_path / "log" / "other.jsonl"
     other.write_bytes(JsonLog.line(vars(_reply("theirs"))) + b"torn")
     own.write_bytes(own.read_bytes() + b"torn")
-    assert set(_texts(tmp_path)) == {"mine", "theirs"}
+    told = []
+    with Kept(tmp_path, say=told.append) as kept:
+        assert set(kept.rows) == {"mine", "theirs"}
+        kept.read()
+    assert told == [f"{own} ended in a torn line: 4 bytes are cut off; what it held is asked again"]
     assert other.read_bytes().endswith(b"torn") and not own.read_bytes().endswith(b"torn")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Kept:
         BadFile: a log is damaged, other than by a kill at its end.
     """
 
-    def __init__(self, out: Path, shard: Shard | None = None) -> None:
-        self._out, self._shard = out, shard
+    def __init__(self, out: Path, shard: Shard | None = None, say: Callable[[str], object] = lambda text: None) -> None:
+        self._out, self._shard, self._say = out, shard, say
         self._log = JsonLog(out / LOGS / (f"shard-{shard.number}-of-{shard.of}.jsonl" if shard else WHOLE))
         self._open = contextlib.ExitStack()
         self._made = not out.exists()
@@ -62,13 +62,16 @@ class Kept:
                 self._out.rmdir()
 
     def read(self) -> None:
-        """Read all logs, those that other runs have written meanwhile, too. Only a tear in one's own log is mended."""
+        """Read all logs, also what others wrote meanwhile. A tear in one's own is mended and said, no other."""
         self._log.sync()
         for path in sorted((self._out / LOGS).glob("*.jsonl")):
-            for row in JsonLog(path).read(repair=path == self._log.path):
+            for row in JsonLog(path).read(repair=path == self._log.path, say=self._say_torn):
                 if not isinstance(row.get("key"), str):
                     raise BadFile(f"{path} is no log of answers", mend="remove it from the folder")
                 self.rows.setdefault(row["key"], row)
+
+    def _say_torn(self, text: str) -> None:
+        self._say(f"{text}; what it held is asked again")
 
     def add(self, replies: Iterable[Reply]) -> None:
         """Keep answers: one write for all of them."""

@@ -77,7 +77,7 @@ def evaluate(
     settings = {"checkpoint": checkpoint.digest, "engine": engine.identity, "prompting": prompting}
     asked = [questions(task, data, selection or Selection(), settings) for task, data in tasks]
     _require_ready(asked, shard)
-    with Kept(out, shard) as kept:
+    with Kept(out, shard, say) as kept:
         earlier = _earlier(out, checkpoint)
         asked = [_no_less(each, kept.rows, earlier, settings, say) for each in asked]
         source = Answers(checkpoint, engine, prompting, shard, workers, say)
