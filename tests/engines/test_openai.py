@@ -14,9 +14,10 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.engines import completions
 from edgelm.engines.base import Request
 from edgelm.engines.hf import HF
-from edgelm.engines.openai import OpenAI
+from edgelm.engines.openai import HALVED, OpenAI
 from edgelm.engines.render import REVISION
 from edgelm.errors import BadFile, BadOption, InputError, Unsupported
+from edgelm.files import JsonLog
 
 QUESTIONS = ["The quick brown fox", "1234", "守株待兔", "jumps over the lazy dog", "a", "The . , !"]
 
@@ -156,6 +157,18 @@ def test_a_blank_that_the_tokenizer_drops_is_dropped(shared):
     with _serving(tiny) as url:
         wanted, found = _answers(HF(batch=1), folder, "base"), _answers(OpenAI(url), folder, "base")
     assert {key: reply.text for key, reply in found.items()} == {key: reply.text for key, reply in wanted.items()}
+
+
+@pytest.mark.parametrize(("sent", "text", "halved"), [
+    ('"a \\ud83d b"', "a \ufffd b", True), ('"\\ude00"', "\ufffd", True), ('"\\ud83d\\ude00"', "😀", False),
+    ('"守"', "守", False),
+])  # fmt: skip
+def test_half_of_a_character_is_an_answer_with_a_note(folder, tiny, url, sent, text, halved):
+    said = f'{{"choices": [{{"text": {sent}, "finish_reason": "stop"}}]}}'.encode()
+    tiny.trouble = [(200, said)] * len(QUESTIONS)
+    found = _answers(OpenAI(url), folder, "base").values()
+    assert {(reply.text, reply.note) for reply in found} == {(text, HALVED if halved else None)}
+    JsonLog.line(vars(next(iter(found))))
 
 
 @pytest.mark.parametrize("tells_ids", [True, False])

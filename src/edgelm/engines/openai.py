@@ -18,6 +18,7 @@ from edgelm.engines.render import Rendering, Truncate
 from edgelm.errors import BadOption, Unsupported
 
 SentAs = Literal["ids", "text", "bare"]
+HALVED = "the server sent half of a character, which stands as \ufffd"
 TOLD = ("meta", "root", "max_model_len")  # what some servers tell of a model beside its name
 
 
@@ -134,14 +135,15 @@ class OpenAISession:
         self._require_same(usage.get("prompt_tokens"), len(ids))
         if isinstance(made := choice.get("token_ids"), list):
             return self.rendering.reply(request, made, len(ids))
-        text, tokenizer = choice["text"], self.rendering.tokenizer
+        text, tokenizer = _whole(choice["text"]), self.rendering.tokenizer
+        note = HALVED if text != choice["text"] else None
         if self._drops_first_blank:
             text = text.removeprefix(" ")
         if tokenizer.clean_up_tokenization_spaces:
             text = tokenizer.clean_up_tokenization(text)
         finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
         tokens = usage.get("completion_tokens", len(tokenizer(text, add_special_tokens=False)["input_ids"]))
-        return Reply(request.key, self.rendering.cut(text, request.stop), tokens, len(ids), finish)
+        return Reply(request.key, self.rendering.cut(text, request.stop), tokens, len(ids), finish, note)
 
     @cached_property
     def _drops_first_blank(self) -> bool:
@@ -179,3 +181,8 @@ class OpenAISession:
             raise Unsupported("this server tells no log-probabilities of a prompt", why="it passes over `echo`",
                               mend="serve the model with vLLM or SGLang, or use the engine local")  # fmt: skip
         return float(sum(values[len(ids) - own : len(ids)]))
+
+
+def _whole(text: str) -> str:
+    """A text that files can hold: JSON can spell half of a surrogate pair, as servers do that part text by tokens."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
