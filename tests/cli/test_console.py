@@ -56,6 +56,17 @@ def test_help_lists_every_verb_in_the_order_of_the_work(edgelm):
     assert code == 0 and places == sorted(places) and len(places) >= 5
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "--help"], ["holdout", "--help"]])
+def test_help_tells_whole_sentences(edgelm, arguments):
+    code, out, _ = edgelm(*arguments)
+    assert code == 0 and "..." not in out.partition("Commands:")[2]
+
+
+def test_help_shows_the_summaries_of_the_files(edgelm):
+    shown = " ".join(edgelm("--help")[1].split())
+    assert all(verb.summary.rstrip(".") in shown for verb in cli.available("cli").values())
+
+
 def test_the_version(edgelm):
     assert edgelm("--version")[:2] == (0, f"edgelm {cli.__version__}\n")
 

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgelm import __version__
 from edgelm.cli.console import complain
@@ -19,12 +20,25 @@ from edgelm.plugins import available
 ORDER = ("train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "lm-eval", "pack", "check",
          "score", "holdout", "show", "ls", "data")  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143
+WHOLE = 1000  # characters, more than any sentence has
+
+
+class Group(TyperGroup):
+    """Verbs, listed with their whole first sentences, which typer cuts to a line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of verbs."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, verb.get_short_help_str(WHOLE)) for name, verb in verbs if verb and not verb.hidden]
+            )
 
 
 def build(called: str | None) -> typer.Typer:
     """The application; only the verb that is called is imported, the others are listed by their files' first line."""
     app = typer.Typer(
-        name="edgelm", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        name="edgelm", cls=Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
         rich_markup_mode=None,  # rich's help takes longer to load than all the rest together
         context_settings={"max_content_width": 120},
     )  # fmt: skip
@@ -33,7 +47,7 @@ def build(called: str | None) -> typer.Typer:
     for name in sorted(verbs, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb)):
         target = verbs[name].load() if name == called else _listed_only
         if isinstance(target, typer.Typer):
-            app.add_typer(target, name=name, help=verbs[name].summary)
+            app.add_typer(target, name=name, help=verbs[name].summary, cls=Group)
         else:
             app.command(name, help=verbs[name].summary)(target)
     return app
