@@ -101,6 +101,16 @@ def test_a_file_that_is_here_but_damaged_is_named(tmp_path):
         _run("pull", "gsm8k/test.jsonl", "--data", tmp_path)
 
 
+@pytest.mark.parametrize("names", [[], ["gsm8k"]])
+def test_without_names_it_is_said_first_how_much_comes_and_that_names_choose(monkeypatch, names):
+    monkeypatch.setattr(module, "fetch_all", lambda absent, told: {})
+    monkeypatch.setattr(module.DataFolder, "read", lambda folder, name: b"")
+    result = CliRunner().invoke(app, ["pull", *names])
+    said = f"all that is missing is fetched, {len(sources())} files; names choose from "
+    assert (said in result.stderr) == (not names)
+    assert names or all(source.set in result.stderr for source in sources().values())
+
+
 def test_what_cannot_be_had_is_named_and_the_rest_is_kept(monkeypatch):
     def bring(absent, told):
         for source in absent:

@@ -85,7 +85,8 @@ def pull(
 ) -> None:
     """Fetch sources that are not here yet into the cache, each held against its sha256.
 
-    A download that broke off goes on where it stopped when the same command is given again.
+    Without names that is everything, training text and MMLU included. A download that broke off goes on where it
+    stopped when the same command is given again.
     """
     wanted, here = _chosen(sets, list(sources().values())), DataFolder(folder, offline=True)
     absent = missing(here, wanted)
@@ -97,6 +98,9 @@ def pull(
                 mend=f"place each at its name below {cache_folder() / 'data'}, or below a folder that --data names",
             )
         return
+    if absent and not sets:
+        note(f"no names are given, so all that is missing is fetched, {_files(len(absent))}; names choose from "
+             f"{', '.join(dict.fromkeys(source.set for source in absent))}")  # fmt: skip
     failed = _fetch(absent)
     for source in wanted:
         if source not in absent:
