@@ -50,7 +50,7 @@ def evaluate(
     workers: Annotated[
         str | None,
         typer.Option(
-            help="Processes on this host (4), each on a GPU of its own if there are any; or Ray actors (ray:4)."
+            help="Processes on this host (4), each on a GPU of its own; or Ray actors (ray:4). On a CPU one is fastest."
         ),
     ] = None,
     shard: Annotated[
