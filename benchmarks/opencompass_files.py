@@ -33,7 +33,7 @@ for each in gsm8k_datasets:
     each["reader_cfg"]["test_range"] = "[0:ROWS]"
 for each in models:
     each["abbr"] = "submitted"
-    each["model_kwargs"] = dict(device_map="cpu", torch_dtype="torch.float")
+    each["model_kwargs"] = {**each["model_kwargs"], "device_map": "cpu", "torch_dtype": "torch.float"}
     each["run_cfg"] = dict(num_gpus=0)
 models = [*models, {**models[0], "abbr": "stock", "type": STOCK}]
 datasets = gsm8k_datasets

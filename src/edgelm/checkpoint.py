@@ -32,6 +32,7 @@ CARD = "card.json"
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _PARTS = {".safetensors", ".json", ".model", ".tiktoken", ".txt", ".jinja", ".py"}  # endings of a checkpoint's files
+_LOADED = ("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer")  # what an `auto_map` may replace
 _LICENCES = {"LICENSE", "NOTICE", "USE_POLICY"}
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -196,6 +197,15 @@ class Checkpoint:
     def prompting(self) -> Literal["chat", "base"]:
         """How the model wants to be asked: as its card says, else by chat if it has a chat template."""
         return self.card.prompting or ("chat" if self.chat_template else "base")
+
+    @property
+    def own_code(self) -> list[str]:
+        """The classes that the configuration wants loaded from code of the checkpoint's own, as it names them."""
+        maps = [config.get("auto_map") for config in (self.config, self.tokenizer_config)]
+        # The tokenizer's may be a list: the slow class and the fast one, either of which may be none.
+        named = [[each.get(name) for name in _LOADED] if isinstance(each, dict) else each for each in maps]
+        flat = [name for each in named if isinstance(each, list) for name in each]
+        return [str(name) for each in flat for name in (each if isinstance(each, list) else [each]) if name is not None]
 
     @cached_property
     def digest(self) -> str:

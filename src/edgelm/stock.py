@@ -24,7 +24,6 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadFile, Unsupported
 from edgelm.files import disk_errors
 
-_LOADED = ("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer")  # what an `auto_map` may replace here
 _CLASS = re.compile(r"([A-Za-z_]\w*)\.[A-Za-z_]\w*", re.ASCII)  # as an `auto_map` names one: FILE.CLASS
 _MENDS = {
     "model": "edgelm show names what does not fit; restore config.json, or save the model again",
@@ -49,7 +48,7 @@ def require_known(checkpoint: Checkpoint, code: bool = False) -> None:
     if code:
         _require_own_code(checkpoint)
     elif not isinstance(model_type, str) or model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        own = _named_code(checkpoint)
+        own = checkpoint.own_code
         raise Unsupported(
             f"transformers {transformers.__version__} has no language model of model_type '{model_type}'",
             why=f"the checkpoint brings code of its own ({own[0]}), which runs only if asked for" if own else "",
@@ -61,18 +60,9 @@ def require_known(checkpoint: Checkpoint, code: bool = False) -> None:
     _ = checkpoint.tensors
 
 
-def _named_code(checkpoint: Checkpoint) -> list[str]:
-    """The classes that the checkpoint's configuration wants loaded from code of its own, as it names them."""
-    maps = [config.get("auto_map") for config in (checkpoint.config, checkpoint.tokenizer_config)]
-    # The tokenizer's may be a list: the slow class and the fast one, either of which may be none.
-    named = [[each.get(name) for name in _LOADED] if isinstance(each, dict) else each for each in maps]
-    flat = [name for each in named if isinstance(each, list) for name in each]
-    return [str(name) for each in flat for name in (each if isinstance(each, list) else [each]) if name is not None]
-
-
 def _require_own_code(checkpoint: Checkpoint) -> None:
     """Refuse to run code unless there is some, all of it in files that the checkpoint's digest covers."""
-    named = _named_code(checkpoint)
+    named = checkpoint.own_code
     if not named:
         raise Unsupported(f"{checkpoint.path} brings no code of its own", why="its configuration has no auto_map",
                           mend="leave code=true away")  # fmt: skip

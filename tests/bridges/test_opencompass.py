@@ -4,6 +4,7 @@
 """
 
 import ast
+import json
 import sys
 import types
 
@@ -104,6 +105,18 @@ def test_the_configuration_names_each_data_set_once_and_the_model(checkpoint, tm
     values = _config(tmp_path / "out")
     assert values["type"] == "Submitted" and values["batch_size"] == "8" and values["max_out_len"] == "1024"
     assert ast.literal_eval(values["path"]) == 'a"b' and ast.literal_eval(values["abbr"]) == f"{NAME}_hf"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_code_is_trusted_only_where_the_checkpoint_brings_some_and_the_file_says_why(checkpoint, tmp_path, own):
+    config = {"auto_map": {"AutoModelForCausalLM": "own.Model"}} if own else {"auto_map": {}}
+    (checkpoint.path / "config.json").write_text(json.dumps(config))
+    write_opencompass(Checkpoint(checkpoint.path), tmp_path / "out", "where")
+    values = _config(tmp_path / "out")
+    assert values["model_kwargs"] == f"dict(device_map='auto', trust_remote_code={own})"
+    assert values["tokenizer_kwargs"] == f"dict(trust_remote_code={own})"
+    assert f"# {own}" in (tmp_path / "out" / CONFIGURATION).read_text()
+    assert ("classes of its own" in (tmp_path / "out" / MODEL).read_text()) == own
 
 
 def test_the_verb_writes_both_and_says_how_to_run_them(checkpoint, tmp_path):

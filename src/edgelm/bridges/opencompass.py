@@ -20,6 +20,9 @@ from edgelm.folders import new_folder
 
 MODEL, CONFIGURATION = "Model_Opencompass.py", "Configuration_Opencompass.py"  # the starting kit's names
 _STOCK: dict[Prompting, str] = {"chat": "HuggingFacewithChatTemplate", "base": "HuggingFaceBaseModel"}
+# Why code is trusted, in the configuration: OpenCompass trusts it, unless told otherwise.
+_OWN = "True: the checkpoint names code of its own (auto_map), which runs with all your rights."
+_NONE = "False, where OpenCompass would trust any code: this checkpoint needs none beside transformers."
 
 
 def write_opencompass(checkpoint: Checkpoint, out: Path, path: str, prompting: Prompting | None = None) -> None:
@@ -36,11 +39,16 @@ def write_opencompass(checkpoint: Checkpoint, out: Path, path: str, prompting: P
     """
     digests = checkpoint.file_digests()
     lines = [f"    {json.dumps(name)}: {json.dumps(digest)}," for name, digest in digests.items()]
+    own = bool(checkpoint.own_code)
     model = {
         "digest": digest_of(digests), "made_by": f"edgelm {__version__}", "files": "\n".join(lines),
         "stock": _STOCK[prompting or checkpoint.prompting],
+        "classes": "classes of its own, from the checkpoint's files" if own else "stock classes of transformers",
     }  # fmt: skip
-    configuration = {"abbr": json.dumps(f"{checkpoint.path.resolve().name}_hf"), "path": json.dumps(path)}
+    configuration = {
+        "abbr": json.dumps(f"{checkpoint.path.resolve().name}_hf"), "path": json.dumps(path),
+        "trust": str(own), "code": _OWN if own else _NONE,
+    }  # fmt: skip
     with new_folder(out) as folder:
         write_bytes(folder / MODEL, _filled("opencompass_model", model))
         write_bytes(folder / CONFIGURATION, _filled("opencompass_config", configuration))
