@@ -1,6 +1,7 @@
 """`edgelm show`: what something is, from headers and JSON alone."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -85,8 +86,16 @@ def test_a_suite_and_a_bundle(tmp_path, own):
 
 
 def test_a_plugin_shows_its_options():
-    assert _facts("hf")["batch"] == "int, by default 8"
-    assert _facts("chid")["tasks"] == "chid"
+    facts = _facts("hf")
+    assert facts["engines"] == "hf" and {each["name"]: each["default"] for each in facts["options"]}["batch"] == "8"
+    shown = CliRunner().invoke(app, ["depth"], catch_exceptions=False).stdout
+    assert "depth:drop=…" in shown and re.search(r"drop +whole number +required +how many layers go", shown)
+    assert re.search(r"score +bi or angle +bi +which ones", shown) and "Attributes" not in shown
+
+
+def test_a_name_of_two_kinds_leads_to_both():
+    assert _facts("local")["see also"] == ["devices/local"]
+    assert "threads" in {each["name"] for each in _facts("devices/local")["options"]}
 
 
 @pytest.mark.parametrize(("what", "error"), [

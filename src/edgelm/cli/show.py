@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
-from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from edgelm.checkpoint import CARD, Checkpoint, read_config
 from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress
+from edgelm.cli.words import about, options
 from edgelm.data.folder import SUITE, DataFolder
 from edgelm.errors import MissingInput, UnknownName
 from edgelm.files import JsonLog, read_json
@@ -24,6 +24,7 @@ from edgelm.submission import BUNDLE_LIST, MANIFEST, Submission
 
 Facts = dict[str, Any]  # what is shown, by name; numbers stay numbers in JSON
 _BYTES = ("bytes", "memory", "predicted")
+OPTIONS = "options"
 STANDINGS = "standings.json"  # what makes a folder a board
 PHONE_CONTEXT = 2048  # tokens that the memory estimate allows for
 
@@ -41,7 +42,17 @@ def show(
         emit_json(facts)
     else:
         known = {name: value for name, value in facts.items() if value not in (None, "", [], {})}
-        emit_table(("", ""), [(name, _readable(name, value)) for name, value in known.items()])
+        rows = [(name, _readable(name, value)) for name, value in known.items() if name != OPTIONS]
+        emit_table(("", ""), rows)
+        if OPTIONS in known:
+            _show_options(what, known[OPTIONS])
+
+
+def _show_options(name: str, given: list[dict[str, Any]]) -> None:
+    columns = ("option", "what may be given", "by default", "what it is for")
+    rows = [(each["name"], each["kind"], "required" if each["default"] is None else each["default"], each["help"])
+            for each in given]  # fmt: skip
+    emit_table(columns, rows, title=f"\n{name.rpartition('/')[2]}:{given[0]['name']}=…")
 
 
 def _facts(what: str, digest: bool) -> Facts:
@@ -154,20 +165,20 @@ def _submission(path: Path) -> Facts:
 
 
 def _plugin(name: str) -> Facts:
-    found = [plugins[name] for kind in KINDS if kind != "cli" and name in (plugins := available(kind))]
+    only, _, own = name.rpartition("/")  # devices/local is not engines/local
+    kinds = [kind for kind in KINDS if kind != "cli" and only in ("", kind)]
+    found = [plugins[own] for kind in kinds if own in (plugins := available(kind))]
     if not found:
         if "/" in name or "." in name:
             raise MissingInput(f"there is no file or folder {name}", mend="check the path")
         raise UnknownName("folder or plug-in", name, [name for kind in KINDS for name in available(kind)])
     plugin = found[0]
-    facts: Facts = {plugin.kind: name, "what it is": plugin.summary}
     target = plugin.load()
-    facts["options"] = cleandoc(target.__doc__ or "")
-    for field in dataclasses.fields(target):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        kind = str(field.type).removeprefix("Literal")
-        facts[field.name] = f"{kind}, required" if required else f"{kind}, by default {field.default}"
-    return facts
+    return {
+        plugin.kind: own, "what it is": plugin.summary, "more": about(target),
+        "see also": [f"{other.kind}/{own}" for other in found[1:]],
+        OPTIONS: [dataclasses.asdict(option) for option in options(target)],
+    }  # fmt: skip
 
 
 _KINDS = {  # what a folder is, by a file that only it has; the first that is there decides

@@ -21,10 +21,15 @@ _RUIN = 0.25  # share above which nobody gets a usable model without knowing why
 
 @dataclass(frozen=True)
 class Depth:
-    """Remove `drop` layers: by `bi` those that turn the stream least, by `angle` the block that does.
+    """Remove layers; the first and the last one stay.
 
-    The first and the last layer stay; more than a quarter of the layers goes only by `force`. With x_l the input of
-    layer l, BI_l = 1 − mean cos(x_l, x_{l+1}), and the angle of a block of n is arccos(mean cos(x_l, x_{l+n})) / π.
+    With x_l the input of layer l, BI_l = 1 − mean cos(x_l, x_{l+1}), and the angle of a block of n is
+    arccos(mean cos(x_l, x_{l+n})) / π.
+
+    Attributes:
+        drop: how many layers go.
+        score: which ones: by `bi` those that turn the stream least, by `angle` the block that does.
+        force: let more than a quarter of the layers go.
     """
 
     drop: int

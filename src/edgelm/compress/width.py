@@ -18,10 +18,13 @@ _ALIGN, _ALIGN_SMALL, _SMALL = 128, 4, 512  # multiples wanted of F′; the seco
 
 @dataclass(frozen=True)
 class Width:
-    """Keep `ffn` hidden channels in every layer.
+    """Keep the same number of hidden channels in every layer.
 
-    `score` ranks them: `obs` by the output error that is left after refitting, `wact` by energy, `act` by mean
-    activation. `update=ls` refits the output matrix by least squares on the compressed model's own stream.
+    Attributes:
+        ffn: how many channels stay.
+        score: what ranks them: `obs` the output error that is left after refitting, `wact` energy, `act` mean
+            activation.
+        update: `ls` refits the output matrix by least squares on the compressed model's own stream.
     """
 
     ffn: int

@@ -26,9 +26,14 @@ _POSITIONS = ("wpe", "embed_positions", "position_embeddings")  # what transform
 
 @dataclass(frozen=True)
 class HF:
-    """Settings of the engine. `dtype` auto computes in FP32 on a CPU and in FP16, as OpenCompass does, on a GPU.
+    """Settings of the engine.
 
-    `code` runs the Python code that a checkpoint brings along, with all your rights; without it none is run.
+    Attributes:
+        batch: consecutive rows that are answered together.
+        dtype: auto computes in FP32 on a CPU and in FP16, as OpenCompass does, on a GPU.
+        device: auto is a GPU if there is one.
+        truncate: which part of a prompt that is too long goes; room leaves room for the answer.
+        code: run the Python code that a checkpoint brings along, with all your rights; without it none is run.
     """
 
     batch: int = 8

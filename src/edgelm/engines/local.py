@@ -34,7 +34,7 @@ class Local:
     Attributes:
         batch: answers in the making at once.
         dtype: auto computes in FP32 on a CPU and in FP16 on a GPU, as `hf` does.
-        device: where.
+        device: auto is a GPU if there is one.
         truncate: which part of a prompt that is too long goes.
         memory: bytes that keys and values may take.
         code: run the Python code that a checkpoint brings along, with all your rights.

@@ -34,21 +34,21 @@ class Rules:
 
     name: str
     tracks: tuple[Track, ...]
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...]  # that are ranked
     suite: str = "opencompass-0.3.1"  # whose rows and prompts count
     versions: tuple[str, ...] = VERSIONS  # that count, of these tasks; `suite/version` for one of another suite
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
-    places: int = 10
-    selection: Literal["pool", "double-pass", "guaranteed"] = "pool"
-    throughput_weight: int = 2
+    places: int = 10  # that earn points
+    selection: Literal["pool", "double-pass", "guaranteed"] = "pool"  # which of a team's submissions count
+    throughput_weight: int = 2  # a task has 1
     memory_limit: int = 12 * 2**30  # bytes; a measured peak must be strictly below
-    memory_meter: str = "host-peak"
-    prompt_tokens: int = 1500
-    generated_tokens: int = 500
-    batch: int = 1
-    repeats: int = 5
-    dtypes: tuple[str, ...] = ("F16", "F32")
-    training_data: tuple[str, ...] = ("c4", "alpaca", "alpaca-zh")
+    memory_meter: str = "host-peak"  # what measures it
+    prompt_tokens: int = 1500  # read when speed is measured
+    generated_tokens: int = 500  # made then
+    batch: int = 1  # of these at once
+    repeats: int = 5  # of which the median counts
+    dtypes: tuple[str, ...] = ("F16", "F32")  # that weights may have
+    training_data: tuple[str, ...] = ("c4", "alpaca", "alpaca-zh")  # that models may have seen
     board_ranks: int = 15  # shown on the board, ties of the last included
 
     @property

@@ -36,7 +36,8 @@ QUESTION = "Follow the given examples and answer the question.\n{hint}\n\nQ: {in
 class BBH(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`bbh_gen_5b92b0`); the score is the plain mean of the sets' scores.
 
-    `subsets` asks some sets alone, as a task of another name.
+    Attributes:
+        subsets: asks some sets alone, as a task of another name.
     """
 
     subsets: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ QUESTION = (
 class CHID(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it (`FewCLUE_chid_gen_0a29a2`), without exemplars."""
 
-    split: Literal["test", "dev"] = "test"
+    split: Literal["test", "dev"] = "test"  # the official summary has both
 
     official = "chid-211ee7"
     max_tokens = 1024

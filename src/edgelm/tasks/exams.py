@@ -26,8 +26,10 @@ Columns = dict[str, str]  # one row of a table, in the order in which OpenCompas
 class Exam(Benchmark):
     """Four choices, one letter, many subjects; the score is the plain mean of the subjects' accuracies.
 
-    `mode` likelihood asks the same prompts, but weighs the four letters as what comes next instead of waiting for free
-    text: many times faster, never empty, and not comparable, so that it has a label and version of its own.
+    Attributes:
+        mode: likelihood asks the same prompts, but weighs the four letters as what comes next instead of waiting for
+            free text: many times faster, never empty, and not comparable, so that it has a label and version of its
+            own.
     """
 
     mode: Literal["answer", "likelihood"] = "answer"

@@ -30,7 +30,7 @@ class HumanEval(TwoScorers):
     in a body that lost its indentation, before an end that was cut off.
     """
 
-    sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+    sandbox: Literal["bubblewrap", "none"] = "bubblewrap"  # none runs the programs with all your rights
 
     name = "humaneval"
     official = "humaneval-8e312c"

@@ -39,8 +39,11 @@ FIXED: dict[Metric, Metric] = {
 class LongBench(TwoScorers):
     """As OpenCompass 0.3.1 asks and marks it; the score is the mean of six categories, each the mean of its subsets.
 
-    `subsets` asks some subsets alone, as a task of another name. `scorer=fixed` marks long summaries, which the
-    original counts as wrong, and looks at all classes that an answer names.
+    `scorer=fixed` marks long summaries, which the original counts as wrong, and looks at all classes that an answer
+    names.
+
+    Attributes:
+        subsets: asks some subsets alone, as a task of another name.
     """
 
     subsets: tuple[str, ...] = ()
