@@ -13,7 +13,7 @@ from edgelm.checkpoint import Card, Checkpoint
 from edgelm.cli.show import _readable, show
 from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import JsonLog
-from edgelm.report import Report, TaskScore
+from edgelm.report import Report, TaskScore, answers_log
 
 app = typer.Typer()
 app.command()(show)
@@ -69,6 +69,30 @@ def test_a_report(tmp_path):
     facts = _facts(tmp_path)
     assert facts["scores"]["t"]["score"] == "117/2" and facts["memory, rss"] == 7
     assert _readable("scores", facts["scores"]) == "t: 58.50 % of 2 of 4 rows (p/1)"
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _change(path):
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":7'))
+
+
+@pytest.mark.parametrize(("harm", "said"), [
+    (lambda path: None, "checksums hold"), (_cut, "t.jsonl has 2 whole answers, the report counts 3"),
+    (_change, "line 2 of {path} is damaged"), (lambda path: path.unlink(), "there is no file {path}"),
+    (lambda path: path.write_bytes(path.read_bytes() + JsonLog.line({"n": 4})), "t.jsonl has 4 whole"),
+])  # fmt: skip
+def test_a_report_names_the_file_of_answers_that_differs(tmp_path, harm, said):
+    scores = {name: TaskScore(protocol="p/1", score="1", samples=3, of=4, prompting="chat", engine={}) for name in "st"}
+    Report(checkpoint="c", name="m", parameters=5, bytes=10, dtypes={}, tasks=scores).save(tmp_path)
+    for name in scores:
+        with answers_log(tmp_path, name) as log:
+            log.append([{"n": n} for n in range(3)])
+    harm(answers_log(tmp_path, "t").path)
+    told = _facts(tmp_path)["answers"]
+    assert said.format(path=tmp_path / "answers/t.jsonl") in "".join(told) and "s.jsonl" not in "".join(told)
 
 
 def test_a_report_in_the_making_says_how_to_go_on(tmp_path):

@@ -13,10 +13,10 @@ from edgelm.checkpoint import CARD, Checkpoint, read_config
 from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress
 from edgelm.cli.words import about, options
 from edgelm.data.folder import SUITE, DataFolder
-from edgelm.errors import MissingInput, UnknownName
+from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import JsonLog, read_json
 from edgelm.plugins import KINDS, available
-from edgelm.report import REPORT, Report
+from edgelm.report import REPORT, Report, answers_log
 from edgelm.score.standings import Standings
 from edgelm.score.text import size, two
 from edgelm.shapes import Shape, shape_of
@@ -128,10 +128,29 @@ def _report(path: Path) -> Facts:
     report = Report.load(path)
     facts: Facts = {"report of": report.name, "checkpoint": report.checkpoint, "parameters": report.parameters}
     facts["scores"] = {label: score.model_dump(mode="json") for label, score in report.tasks.items()}
+    if report.tasks:
+        facts["answers"] = _damaged(path, report) or "all here, and their checksums hold"
     if speed := report.speed:
         facts |= {"tokens a second": round(float(speed.throughput), 1), "decoded a second": round(speed.decode, 1),
                   "spread of the repeats": speed.spread, "device": speed.device}  # fmt: skip
     return facts | {f"memory, {meter}": value for meter, value in report.memory.items()}
+
+
+def _damaged(folder: Path, report: Report) -> list[str]:
+    """What is wrong with the files of answers: one that is not here, is damaged, or has another number of them."""
+    found = []
+    for label, score in report.tasks.items():
+        log = answers_log(folder, label)
+        try:
+            whole = len(log.read(repair=False))
+        except BadFile as error:
+            found.append(error.what)
+            continue
+        if not log.path.exists():
+            found.append(f"there is no file {log.path}")
+        elif whole != score.samples:
+            found.append(f"{log.path} has {whole:,} whole answers, the report counts {score.samples:,}")
+    return found
 
 
 def _unfinished(path: Path) -> Facts:
