@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from edgelm.cli.holdout import holdout as app
 from edgelm.errors import BadFile, BadOption, MissingInput
+from edgelm.plugins import parse
+from edgelm.rules.base import VERSIONS
 
 SUM = "A farmer has seventeen sheep and buys nine more of them on a rainy market day in March"
 SECRET = ("zebra", "xylophone")
@@ -86,6 +88,28 @@ def test_a_published_digest_is_confirmed_and_any_change_is_not(folder, tmp_path)
     assert without.return_value == 1 and "without a salt" in without.stderr
     (folder / "facts.jsonl").write_text('{"q": "?", "answer": "other"}')
     assert _run("verify", folder, "--digest", published, "--salt", tmp_path / "kept").return_value == 1
+
+
+def test_the_lines_that_name_the_hold_out_in_rules_stand_beside_the_digest(folder):
+    told = _run("digest", folder)
+    pins = [f"holdout/{name}-{told.stdout[:8]}" for name in ("facts", "polls")]
+    lines = [line.strip() for line in told.stderr.splitlines()]
+    names = {}
+    exec("\n".join(line for line in lines if " = " in line), {"VERSIONS": VERSIONS}, names)
+    assert names == {"holdouts": ("facts", "polls"), "versions": (*VERSIONS, *pins)}
+    (spec,) = (line.removeprefix("--rules ") for line in lines if line.startswith("--rules "))
+    rules = parse("rules", spec)
+    assert rules.holdouts == names["holdouts"] and rules.versions == names["versions"]
+    assert rules.protocol("facts") == pins[0] and pins[0] in _run("check", folder, "--no-public").stdout
+    mini = _run("digest", folder, "--rules", "miniature").stderr
+    assert f"miniature:versions={'+'.join(pins)},holdouts=facts+polls" in mini
+
+
+def test_a_folder_without_tasks_has_a_digest_all_the_same(folder):
+    for path in folder.glob("*.json"):
+        path.rename(path.with_suffix(".txt"))
+    told = _run("digest", folder)
+    assert len(told.stdout.strip()) == 64 and "nothing can be asked yet" in told.stderr
 
 
 def test_the_salt_is_told_to_nobody(folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +11,11 @@ import typer
 from edgelm.cli.console import Data, Json, OfflineFlag, emit_json, emit_table, note, progress
 from edgelm.data.folder import DataFolder
 from edgelm.errors import EXIT_FINDINGS, BadOption, InputError
-from edgelm.plugins import parse
-from edgelm.rules.base import HOLDOUT
+from edgelm.plugins import parse, spec_of
+from edgelm.rules.base import HOLDOUT, Rules
 from edgelm.tasks.base import Sample, protocol
 from edgelm.tasks.holdout.folder import SALT, HoldOut, digest_of, read_salt
-from edgelm.tasks.holdout.load import holdout_tasks
+from edgelm.tasks.holdout.load import holdout_tasks, task_files
 from edgelm.tasks.holdout.look import look
 from edgelm.tasks.holdout.overlap import Questions
 
@@ -99,13 +99,35 @@ def _counted(numbers: dict[str, int]) -> str:
 
 
 @holdout.command()
-def digest(folder: Folder) -> None:
-    """Print the digest to publish: sha256 of a secret salt, made once, and of the listing of all files."""
+def digest(
+    folder: Folder, rules: Annotated[str, typer.Option(help="Rule set that is to name it.")] = "neurips-2024"
+) -> None:
+    """Print the digest to publish: sha256 of a secret salt, made once, and of the listing of all files.
+
+    Beside it, on stderr, the lines by which rules name this very hold-out.
+    """
+    pinning = parse("rules", rules)
     data = HoldOut(folder)
     if not data.salt:
         data.make_salt()
         note(f"a new salt is in {folder / SALT}: keep it secret with the folder, and publish both when the time comes")
-    print(data.digest())
+    print(data.digest(), flush=True)
+    try:
+        note(_pinned(list(task_files(data)), data.digest(), pinning))
+    except InputError as error:
+        note(f"nothing can be asked yet: {error.what}")
+
+
+def _pinned(labels: list[str], digest: str, rules: Rules) -> str:
+    """The lines of a rule file, and the spec, that let this hold-out alone count."""
+    pins = [f"{HOLDOUT}/{label}-{digest[:8]}" for label in labels]
+    changed = replace(rules, holdouts=tuple(labels), versions=(*rules.versions, *pins))
+    return (f"in a rule file:\n    holdouts = ({_listed(labels)},)\n    versions = (*VERSIONS, {_listed(pins)})\n"
+            f"or without one:\n    --rules {spec_of(changed)}")  # fmt: skip
+
+
+def _listed(texts: list[str]) -> str:
+    return ", ".join(f'"{text}"' for text in texts)
 
 
 @holdout.command()

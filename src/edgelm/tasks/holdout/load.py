@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from edgelm.data.folder import DataFolder
@@ -30,15 +31,23 @@ def holdout_tasks(folder: Path, confinement: Confinement = "bubblewrap") -> list
         BadFile: a file in it is not what it should be; nothing of the folder is asked then.
     """
     data = HoldOut(folder)
-    found: dict[str, Task] = {}
+    return [(_task(data, file, label, confinement), data) for label, file in task_files(data).items()]
+
+
+def task_files(data: HoldOut) -> dict[str, str]:
+    """The file of each task by what the task is called, without reading any.
+
+    Raises:
+        MissingInput: there is none.
+        BadFile: a file has no name for a task.
+    """
+    found: dict[str, str] = {}
     for file in data.files:
-        if "/" in file or Path(file).suffix not in (".toml", ".json", ".py"):
-            continue
-        label = _label(data, file, found)
-        found[label] = _task(data, file, label, confinement)
+        if "/" not in file and Path(file).suffix in (".toml", ".json", ".py"):
+            found[_label(data, file, found)] = file
     if not found:
-        raise MissingInput(f"the hold-out {folder} has no tasks", mend="write NAME.toml and NAME.jsonl into it")
-    return [(task, data) for task in found.values()]
+        raise MissingInput(f"the hold-out {data.root} has no tasks", mend="write NAME.toml and NAME.jsonl into it")
+    return found
 
 
 def _task(data: HoldOut, file: str, label: str, confinement: Confinement) -> Task:
@@ -50,7 +59,7 @@ def _task(data: HoldOut, file: str, label: str, confinement: Confinement) -> Tas
     return TASKS[pack.kind](label, file, pack)
 
 
-def _label(data: HoldOut, file: str, taken: dict[str, Task]) -> str:
+def _label(data: HoldOut, file: str, taken: Collection[str]) -> str:
     """What a file's task is called: its name, which must be free and fit for a file."""
     label = Path(file).stem.replace("_", "-")
     where = data.root / file
