@@ -1,6 +1,7 @@
 """The verb: what its options ask for, and what it says."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -97,6 +98,15 @@ def test_scores_are_shown_in_one_order_whatever_was_asked_first(run, words):
         code, out, err = run(*words, *(word for name in names for word in ("-t", name)), "--engine", "hf:batch=2")
         assert code == 0, err
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["commonsenseqa", "gsm8k", "gsm8k-fixed", "chid"]
+
+
+def test_forms_and_ends_are_shown_beside_the_scores(run, words):
+    code, out, err = run(*words, "-t", "chid", "-t", "gsm8k:scorer=fixed", "--engine", "hf:batch=2")
+    assert code == 0, err
+    head, fixed, chid = out.splitlines()
+    start, end = head.index("95 %") + 4, head.index("in form %") + len("in form %")
+    assert "in form %" in head and "ended %" in head
+    assert re.fullmatch(r"\d+\.\d", chid[end - 5 : end].strip()) and not fixed[start:end].strip()
 
 
 def test_what_must_be_known_of_some_answers_is_said():

@@ -26,6 +26,16 @@ def test_each_caution_names_its_tasks(make_answers, make_score, make_report):
     ]
 
 
+def test_a_result_that_a_constant_answer_could_have_is_no_sign_of_skill(make_answers, make_score, make_report):
+    answers = make_answers([1] * 23 + [0] * 77)
+    tasks = ("commonsenseqa", "bbh", "gsm8k", "humaneval", "chid")
+    report = make_report({task: make_score(answers, protocol=f"opencompass-0.3.1/{task}-1") for task in tasks})
+    said = "No sign of skill, being at most two standard errors above the best constant answer"
+    assert cautions(report, []) == [f"{said}: CommonsenseQA, BIG-Bench Hard."]
+    parts = {"bbh": make_score(answers, protocol="opencompass-0.3.1/bbh-1", of=6511)}
+    assert not any("skill" in text for text in cautions(make_report(parts), []))
+
+
 def test_code_of_the_checkpoints_own_is_told(make_answers, make_score, make_report):
     answers = make_answers([1] * 9)
     report = make_report({"gsm8k": make_score(answers, engine={"engine": "hf", "code": True})})

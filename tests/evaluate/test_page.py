@@ -2,6 +2,7 @@
 
 import json
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 
 import pytest
@@ -94,6 +95,14 @@ def test_scores_intervals_and_references_are_there(page):
     assert "6.1 – 79.2" in texts  # Wilson's interval of 1 in 3
     assert any("GSM8K 3 of 1,319" in text for text in texts)
     assert "snarks" in texts and "50.00" in texts
+
+
+def test_blind_answers_and_forms_stand_beside_the_scores(report, answers):
+    reader = read(report_page(report, answers, samples={}, formed={"gsm8k": Fraction(200, 3)}, seconds={}))
+    texts = [text for _, text in reader.texts]
+    assert {"Blind", "In form", "66.7", "constant 30.4", "constant 3.0"} <= set(texts)
+    bare = report_page(report, answers, samples={}, seconds={})
+    assert "In form" not in [text for _, text in read(bare).texts]
 
 
 def test_texts_of_a_hold_out_are_not_there(report, answers):

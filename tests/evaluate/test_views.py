@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
+from edgelm.chat import ask
 from edgelm.errors import MissingInput
 from edgelm.evaluate.views import write_views
 from edgelm.files import JsonLog
+from edgelm.tasks.base import Sample
 
 
 @pytest.fixture
@@ -21,6 +23,15 @@ def test_three_files_are_written_and_the_same_again(folder):
     assert b",50.00," in first["results.csv"] and b"gsm8k,1d7fe4,accuracy,gen,50.00" in first["summary.csv"]
     assert write_views(folder) == []
     assert {name: (folder / name).read_bytes() for name in first} == first
+
+
+def test_the_page_says_how_many_answers_have_the_form(folder):
+    samples = [Sample(f"gsm8k-{n}", n, ask("How many?"), "2") for n in range(2)]
+    write_views(folder, {"gsm8k": samples})
+    page = (folder / "index.html").read_text()
+    assert 'data-of="In form">100.0<' in page
+    write_views(folder, {})
+    assert "In form" not in (folder / "index.html").read_text()
 
 
 def test_without_jinja2_the_tables_are_written_and_a_note_says_what_to_install(folder, monkeypatch):

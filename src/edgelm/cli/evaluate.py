@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +17,15 @@ from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_tab
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.evaluate.benchmarks import TASKS, Asked, at_hand, questions_of, reported
+from edgelm.evaluate.blind import blind
 from edgelm.evaluate.effort import Effort, efforts
 from edgelm.evaluate.order import in_order
 from edgelm.evaluate.questions import Selection, Shard
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
+from edgelm.tasks.base import Sample, Task
+
+Questions = Mapping[str, Sequence[Sample]]  # by task
 
 
 def evaluate(
@@ -80,11 +84,13 @@ def evaluate(
         report = score_anew(out, tasks, checkpoint)
     else:
         report = _ask(checkpoint, tasks, engine, out, selection, prompting, workers, shard)
-    written = _write_views(out, public, folder) if report.tasks else None
+    samples = questions_of(Report.load(out), public, folder) if report.tasks else {}
+    asked = [each for each, _ in public]
+    written = _write_views(out, samples, asked) if report.tasks else None
     if json:
         emit_json(report.model_dump(mode="json"))
     elif report.tasks:
-        show_scores(report, out)
+        show_scores(report, out, samples, asked)
     for line in noted(report):
         note(line)
     if written:
@@ -138,11 +144,11 @@ def _ask(
     return report
 
 
-def _write_views(out: Path, public: Asked, data: DataFolder) -> str:
+def _write_views(out: Path, samples: Questions, asked: Sequence[Task]) -> str:
     """The tables and the page, and a line on where they are. Questions of hold-outs stay out of them."""
     from edgelm.evaluate.views import PAGE, write_views
 
-    complaints = write_views(out, questions_of(Report.load(out), public, data))
+    complaints = write_views(out, samples, asked)
     for line in complaints:
         note(line)
     return f"report: {out}" if complaints else f"page: {out / PAGE}"
@@ -173,14 +179,21 @@ def noted(report: Report) -> list[str]:
             for label in in_order(report.tasks) for text, number in report.tasks[label].notes.items()]  # fmt: skip
 
 
-def show_scores(report: Report, out: Path) -> None:
-    """The table of scores, with their 95 % intervals."""
+def show_scores(report: Report, out: Path, samples: Questions, asked: Sequence[Task]) -> None:
+    """The table of scores, with their 95 % intervals, what blind answers earn, and how many have their form and end."""
+    from edgelm.evaluate.form import in_form
     from edgelm.evaluate.intervals import interval
 
-    rows = []
+    answers = {label: read_answers(out, label) for label in report.tasks}
+    formed, rows = in_form(answers, samples, asked), []
     for label in in_order(report.tasks):
-        score = report.tasks[label]
-        within = interval(score, read_answers(out, label))
-        span = f"{within.low:.1f} – {within.high:.1f}" if within else ""
-        rows.append((label, percent(score.score), span, score.samples, score.of, score.prompting, score.protocol))
-    emit_table(("task", ">score %", ">95 %", ">answered", ">of", "asked as", "protocol"), rows)
+        score, own, against = report.tasks[label], answers[label], blind(label, report.tasks[label])
+        within, ended = interval(score, own), sum(each.finish == "stop" for each in own)
+        rows.append((
+            label, percent(score.score), f"{within.low:.1f} – {within.high:.1f}" if within else "",
+            f"{against.chance:.1f}, {against.constant:.1f}" if against else "",
+            f"{float(formed[label]):.1f}" if label in formed else "", f"{100 * ended / len(own):.1f}" if own else "",
+            score.samples, score.of, score.prompting, score.protocol,
+        ))  # fmt: skip
+    emit_table(("task", ">score %", ">95 %", ">blind %", ">in form %", ">ended %", ">answered", ">of",
+                "asked as", "protocol"), rows)  # fmt: skip

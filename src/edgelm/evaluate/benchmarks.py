@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edgelm.data.folder import DataFolder
 from edgelm.errors import InputError, MissingInput, Offline, Unsupported
@@ -72,6 +72,11 @@ def _markable(tasks: Asked, say: Say) -> Asked:
     return found
 
 
+def by_label(asked: Iterable[Task] = ()) -> dict[str, Task]:
+    """The benchmarks that a page can show, and the tasks asked, by their labels."""
+    return {task.label: task for task in (*(parse("tasks", spec) for spec in SHOWN), *asked)}
+
+
 def questions_of(report: Report, asked: Asked, data: DataFolder) -> Mapping[str, Sequence[Sample]]:
     """The questions and references of a report's tasks, by task: of those asked now, and of every benchmark that it has
     from earlier runs, if the rows at hand are those that were asked. Nothing is fetched for it, and of hold-outs there
@@ -79,14 +84,13 @@ def questions_of(report: Report, asked: Asked, data: DataFolder) -> Mapping[str,
     """
     samples = {task.label: task.samples(own) for task, own in asked if task.label in report.tasks}
     here = DataFolder(data.root, offline=True)
-    for spec in SHOWN:
-        task = parse("tasks", spec)
-        score = report.tasks.get(task.label)
-        if score is None or task.label in samples:
+    for label, task in by_label().items():
+        score = report.tasks.get(label)
+        if score is None or label in samples:
             continue
         try:
             if protocol(task, here) == score.protocol:
-                samples[task.label] = task.samples(here)
+                samples[label] = task.samples(here)
         except InputError:  # its data is elsewhere, and the page does without
             continue
     return samples

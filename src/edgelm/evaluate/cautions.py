@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgelm.evaluate.blind import blind
 from edgelm.evaluate.effort import Effort
 from edgelm.evaluate.official import is_official
 from edgelm.evaluate.opencompass_names import TITLES
@@ -17,6 +18,7 @@ def cautions(report: Report, efforts: Sequence[Effort]) -> list[str]:
     found = {
         "Only some rows were asked, so these are estimates and no results": _partial(report),
         "Not of the official protocol, and not comparable with published scores": _unofficial(report),
+        "No sign of skill, being at most two standard errors above the best constant answer": _blind(report),
         "Programs were run without a sandbox": _unconfined(report),
         "Code that comes with the checkpoint was run": _own_code(report),
         "Answers made otherwise than by the engine named": _noted(report),
@@ -34,6 +36,11 @@ def _partial(report: Report) -> list[str]:
 
 def _unofficial(report: Report) -> list[str]:
     return [_title(task) for task, score in report.tasks.items() if not is_official(score)]
+
+
+def _blind(report: Report) -> list[str]:
+    held = {task: blind(task, score) for task, score in report.tasks.items() if score.complete}
+    return [_title(task) for task, against in held.items() if against and report.tasks[task].score <= against.skill]
 
 
 def _unconfined(report: Report) -> list[str]:

@@ -6,10 +6,12 @@ Everything but the search among the answers works without a script.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import MissingPackage
+from edgelm.evaluate.blind import blind
 from edgelm.evaluate.browser import embedded, script_json, shorten
 from edgelm.evaluate.cautions import cautions
 from edgelm.evaluate.compare import Difference, noted, only_in
@@ -31,6 +33,7 @@ def report_page(
     answers: Mapping[str, Sequence[Answer]],
     *,
     samples: Mapping[str, Sequence[Sample]],
+    formed: Mapping[str, Fraction] | None = None,
     seconds: Mapping[str, float],
     loading: float = 0,
 ) -> str:
@@ -40,6 +43,7 @@ def report_page(
         report: what is shown.
         answers: of every task, in file order.
         samples: the questions and references to show beside the answers, by task; of a hold-out there are none.
+        formed: the share of answers in the form that marks need, in percent, by task; as far as known.
         seconds: how long each task took, as far as known.
         loading: seconds that loading the checkpoint took.
 
@@ -50,6 +54,7 @@ def report_page(
     answers = {task: answers[task] for task in in_order(answers)}
     took = efforts(answers, seconds, report.context)
     data, shortened = embedded(answers, samples)
+    held = {task: against for task, score in report.tasks.items() if (against := blind(task, score))}
     published = {task: beside(task, score) for task, score in report.tasks.items()}
     return (
         _environment()
@@ -58,6 +63,8 @@ def report_page(
             report=report,
             titles=TITLES,
             intervals={task: interval(score, answers[task]) for task, score in report.tasks.items()},
+            formed=formed or {},
+            held=held,
             published=published,
             references=[each for each in REFERENCES if any(each.name in scores for scores in published.values())],
             cautions=cautions(report, took),
@@ -96,7 +103,7 @@ def _environment() -> Any:
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    for write in (two, whole, size, millions, span, signed, clock, shorten):
+    for write in (one, two, whole, size, millions, span, signed, clock, shorten):
         environment.filters[write.__name__] = write
     return environment
 
@@ -125,6 +132,11 @@ def _settings(report: Report, facts_of: Callable[[TaskScore], Mapping[str, Any]]
 
 
 # How figures are written.
+
+
+def one(value: float) -> str:
+    """One decimal."""
+    return f"{float(value):.1f}"
 
 
 def two(value: float) -> str:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgelm.errors import MissingPackage
+from edgelm.evaluate.form import in_form
 from edgelm.evaluate.page import report_page
 from edgelm.evaluate.results import results_csv
 from edgelm.evaluate.summary import summary_csv
 from edgelm.evaluate.times import RUNS
 from edgelm.files import JsonLog, write_bytes
 from edgelm.report import Report, read_answers
-from edgelm.tasks.base import Sample
+from edgelm.tasks.base import Sample, Task
 
 RESULTS, SUMMARY, PAGE = "results.csv", "summary.csv", "index.html"
 
 
-def write_views(folder: Path, samples: Mapping[str, Sequence[Sample]] | None = None) -> list[str]:
+def write_views(
+    folder: Path, samples: Mapping[str, Sequence[Sample]] | None = None, asked: Iterable[Task] = ()
+) -> list[str]:
     """Write the views of a report folder; what is returned are notes for the person, such as a missing package.
 
     Args:
         folder: a finished report.
         samples: questions and references to show beside the answers, by task. Leave hold-outs out: what is given here
             stands in the page.
+        asked: tasks among them that are no benchmarks, or parts of one.
 
     Raises:
         MissingInput, BadFile: there is no finished report, or it is damaged.
@@ -34,8 +38,9 @@ def write_views(folder: Path, samples: Mapping[str, Sequence[Sample]] | None = N
     write_bytes(folder / SUMMARY, summary_csv(report).encode())
     answers = {task: read_answers(folder, task) for task in report.tasks}
     seconds, loading = _recorded(folder)
+    formed = in_form(answers, samples or {}, asked)
     try:
-        page = report_page(report, answers, samples=samples or {}, seconds=seconds, loading=loading)
+        page = report_page(report, answers, samples=samples or {}, formed=formed, seconds=seconds, loading=loading)
     except MissingPackage as error:
         return [f"no page was written: {error.what} ({error.mend})"]
     write_bytes(folder / PAGE, page.encode())

@@ -77,6 +77,10 @@ class Task(Protocol):
         """The marks of many answers, in their order."""
         ...
 
+    def in_form(self, sample: Sample, answer: str) -> bool | None:
+        """Whether an answer, right or wrong, has the form that the marks need; None if they need none."""
+        ...
+
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The task's score in percent from all marks that count, by subset."""
         ...
@@ -100,6 +104,10 @@ class Benchmark:
     def score_all(self, rows: Sequence[Row]) -> list[int | None]:
         """The mark of each answer."""
         return [self.score(sample, answer) for sample, answer in rows]
+
+    def in_form(self, sample: Sample, answer: str) -> bool | None:
+        """No form is needed."""
+        return None
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
         """The mean of all marks, in percent."""

@@ -24,10 +24,13 @@ CHOICE_SETS = (
     "logical_deduction_five_objects", "logical_deduction_seven_objects", "movie_recommendation",
     "salient_translation_error_detection", "reasoning_about_colored_objects",
 )  # fmt: skip
-FREE_SETS = (
-    "multistep_arithmetic_two", "navigate", "dyck_languages", "word_sorting", "sports_understanding",
-    "boolean_expressions", "object_counting", "formal_fallacies", "causal_judgement", "web_of_lies",
-)  # fmt: skip
+FREE = {  # sets without choices, and what an answer can be
+    "multistep_arithmetic_two": r"-?\d+", "navigate": "Yes|No", "dyck_languages": r"[][(){}<> ]+",
+    "word_sorting": r"[^A-Z,.:]+", "sports_understanding": "yes|no", "boolean_expressions": "True|False",
+    "object_counting": r"\d+", "formal_fallacies": "valid|invalid", "causal_judgement": "Yes|No",
+    "web_of_lies": "Yes|No",
+}  # fmt: skip
+FREE_SETS = tuple(FREE)
 SETS = CHOICE_SETS + FREE_SETS  # in OpenCompass's order
 QUESTION = "Follow the given examples and answer the question.\n{hint}\n\nQ: {input}\nA: Let's think step by step."
 
@@ -71,6 +74,12 @@ class BBH(TwoScorers):
         """All rows of one set after the other; the reference is the target as it is written."""
         return [sample for name in self._sets(data) for sample in _samples(name, data)]
 
+    def readable(self, sample: Sample, answer: str) -> bool:
+        """The letter is one of the choices', or the text of the kind that the set asks for."""
+        if sample.subset in CHOICE_SETS:
+            return letter(answer) in listed(sample)
+        return re.fullmatch(FREE[sample.subset or ""], line(answer)) is not None
+
     def right(self, sample: Sample, answer: str) -> bool:
         """Right if the letter, or in the sets without choices the text, is that of the reference."""
         if sample.subset in CHOICE_SETS:
@@ -81,8 +90,7 @@ class BBH(TwoScorers):
         """Right if the answer settles on the choice of the reference, by letter or by its own text, or on its text."""
         wanted = re.fullmatch(r"\(([A-Z])\)", sample.reference)
         if wanted:
-            listed = sample.prompt.turns[-1].text.rpartition("\nOptions:\n")[2]
-            return choice(answer, options(listed)) == wanted[1]
+            return choice(answer, listed(sample)) == wanted[1]
         return says(answer, sample.reference)
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
@@ -122,6 +130,11 @@ def hint(name: str, data: DataFolder) -> str:
     if not rule:
         raise BadFile(f"{_exemplars(name)} has no '-----' before its exemplars", mend="use the upstream format")
     return text
+
+
+def listed(sample: Sample) -> dict[str, str]:
+    """The choices of a row by their letters."""
+    return options(sample.prompt.turns[-1].text.rpartition("\nOptions:\n")[2])
 
 
 def letter(answer: str) -> str:

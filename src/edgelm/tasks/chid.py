@@ -57,6 +57,10 @@ class CHID(TwoScorers):
             samples.append(Sample(f"{self.name}-{index}", index, ask(fill(QUESTION, columns)), LETTERS[answer]))
         return samples
 
+    def readable(self, sample: Sample, answer: str) -> bool:
+        """The first upper-case character is a choice's letter."""
+        return first_capital(answer) in tuple(LETTERS)
+
     def right(self, sample: Sample, answer: str) -> bool:
         """Right if the first upper-case character, of any script, is the reference."""
         return first_capital(answer) == sample.reference

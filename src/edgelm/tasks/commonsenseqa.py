@@ -49,6 +49,11 @@ class CommonsenseQA(TwoScorers):
         prompt = Prompt((*shots, Turn("user", fill(QUESTION, columns))), base_start="\n")
         return Sample(f"commonsenseqa-{index}", index, prompt, field(row, "answerKey", where))
 
+    def readable(self, sample: Sample, answer: str) -> bool:
+        """The first letter found is one of the five, in upper case."""
+        match = ANSWER.search(answer)
+        return match is not None and match[1] in "ABCDE"
+
     def right(self, sample: Sample, answer: str) -> bool:
         """Right if the first letter found is the reference: found in any case, compared in upper case only."""
         match = ANSWER.search(answer)

@@ -48,6 +48,14 @@ class TwoScorers(Benchmark):
         right = self.right if self.scorer == "official" else self.fairly_right
         return FULL_MARK if right(sample, answer) else 0
 
+    def in_form(self, sample: Sample, answer: str) -> bool | None:
+        """Whether the official scorer finds something that could be right; a fair reader asks for no form."""
+        return self.readable(sample, answer) if self.scorer == "official" else None
+
+    def readable(self, sample: Sample, answer: str) -> bool | None:
+        """Whether what the official scorer takes out of an answer is one of the possible answers; None if all are."""
+        return None
+
     def right(self, sample: Sample, answer: str) -> bool:
         """Whether the official scorer takes an answer for right."""
         raise NotImplementedError

@@ -44,14 +44,23 @@ class GSM8K(TwoScorers):
             samples.append(Sample(f"gsm8k-{index}", index, prompt, reference))
         return samples
 
+    def readable(self, sample: Sample, answer: str) -> bool:
+        """A number is found."""
+        return bool(numbers(answer))
+
     def right(self, sample: Sample, answer: str) -> bool:
         """Right if the last number before any further `Question:` equals the reference.
 
         Commas in the answer are not removed (`$1,000` reads as 000) and `10-5` ends in -5: so in the original.
         """
-        numbers = re.findall(r"-?\d+\.\d+|-?\d+", answer.partition("Question:")[0])
-        return bool(numbers) and same_number(numbers[-1], sample.reference)
+        found = numbers(answer)
+        return bool(found) and same_number(found[-1], sample.reference)
 
     def fairly_right(self, sample: Sample, answer: str) -> bool:
         """Right if the number that the answer settles on is the reference."""
         return same_number(number(answer), sample.reference.strip())
+
+
+def numbers(answer: str) -> list[str]:
+    """All numbers before any further `Question:`, as they are written."""
+    return re.findall(r"-?\d+\.\d+|-?\d+", answer.partition("Question:")[0])

@@ -14,7 +14,7 @@ from edgelm.chat import ask
 from edgelm.data.folder import DataFolder, gunzipped, json_lines
 from edgelm.tasks.base import Row, Sample, field, fill
 from edgelm.tasks.fixed import TwoScorers
-from edgelm.tasks.python_answer import repaired
+from edgelm.tasks.python_answer import compiles, repaired
 from edgelm.tasks.sandbox import programs
 from edgelm.tasks.sandbox.base import Limits, Sandbox, ends_well
 
@@ -51,6 +51,11 @@ class HumanEval(TwoScorers):
             prompt = ask(fill(QUESTION, {"prompt": problem["prompt"]}))
             samples.append(Sample(problem["task_id"], index, prompt, problem))
         return samples
+
+    def readable(self, sample: Sample, answer: str) -> bool:
+        """It says something that is Python behind the prompt."""
+        code = first_block(answer)
+        return bool(code.strip()) and compiles(sample.reference["prompt"] + code)
 
     def right(self, sample: Sample, answer: str) -> bool:
         """Whether the first closed fence, or else the whole answer, runs to its end behind the prompt."""

@@ -37,12 +37,13 @@ def _longest(prompt: str, code: str) -> str:
     lines = code.splitlines(keepends=True)
     for count in range(len(lines), 0, -1):
         kept = "".join(lines[:count])
-        if _compiles(prompt + kept):
+        if compiles(prompt + kept):
             return kept
     return ""
 
 
-def _compiles(program: str) -> bool:
+def compiles(program: str) -> bool:
+    """Whether a text is a Python program; it is not run."""
     try:
         with warnings.catch_warnings(action="ignore"):
             compile(program, "<answer>", "exec", dont_inherit=True)
