@@ -92,7 +92,8 @@ def test_a_name_that_is_not_there_brings_the_nearest():
     ("1e-3", float, 0.001), ("2", float, 2.0), ("-.5", float, -0.5),
     ("true", bool, True), ("No", bool, False), ("1", bool, True), ("0", bool, False),
     ("a=b", str, "a=b"), ("", str, ""), ("out/x", Path, Path("out/x")),
-    ("right", Literal["left", "right"], "right"), ("1+2+30", tuple[int, ...], (1, 2, 30)), ("", tuple[int, ...], ()),
+    ("right", Literal["left", "right"], "right"), ("right", Literal["left", "right"] | None, "right"),
+    ("1+2+30", tuple[int, ...], (1, 2, 30)), ("", tuple[int, ...], ()),
     ("a+b", tuple[str, ...], ("a", "b")), ("4K", int | None, 4000), ("0.5", float | None, 0.5),
 ])  # fmt: skip
 def test_values_of_every_kind(text, hint, value):

@@ -67,11 +67,12 @@ def _read(kind: str, module: str, path: Path) -> Plugin | None:
 
 def _names(node: ast.stmt, kind: str) -> list[str]:
     """What a top-level statement defines that may be a plug-in: a class, or for a verb a function or a typer group."""
-    if isinstance(node, ast.ClassDef) or (isinstance(node, ast.FunctionDef) and kind == VERBS):
+    if kind != VERBS:
+        return [node.name] if isinstance(node, ast.ClassDef) else []
+    if isinstance(node, ast.FunctionDef):
         return [node.name]
-    if isinstance(node, ast.Assign) and kind == VERBS:
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name) and not target.id.startswith("_")]
 
 
 @cache
@@ -161,8 +162,7 @@ def convert(text: str, hint: Any, where: str) -> Any:
     Raises:
         BadOption: the text is no value of that type.
     """
-    if isinstance(hint, types.UnionType):
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    hint = plain_hint(hint)
     if typing.get_origin(hint) is tuple:
         return tuple(convert(part, typing.get_args(hint)[0], where) for part in text.split("+") if text)
     if typing.get_origin(hint) is typing.Literal:
@@ -183,6 +183,13 @@ def convert(text: str, hint: Any, where: str) -> Any:
     except (KeyError, ValueError):
         mend = f"see edgelm show {where.partition(':')[0]}"
         raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend=mend) from None
+
+
+def plain_hint(hint: Any) -> Any:
+    """The type of an option that may also be None, without the None."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:  # the latter with a Literal
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint
 
 
 _PLAIN = (bool, int, float, str, Path)

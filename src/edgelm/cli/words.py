@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import types
 import typing
 from pathlib import Path
 from typing import Any
+
+from edgelm.plugins import plain_hint
 
 _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
 _COMMENT = re.compile(r"^    (\w+): .*  # (?!fmt:)(.+)$", re.MULTILINE)
@@ -45,8 +46,7 @@ def about(plugin: type[Any]) -> str:
 
 def _kind(hint: Any) -> str:
     """What may be given, in words."""
-    if isinstance(hint, types.UnionType):
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    hint = plain_hint(hint)
     if typing.get_origin(hint) is typing.Literal:
         *most, last = map(str, typing.get_args(hint))
         return f"{', '.join(most)} or {last}" if most else last
