@@ -5,32 +5,25 @@ A file is plain text, or rows with `text` or with Alpaca's fields (.json, .jsonl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from edgelm.data.documents import Document, document, plain
 from edgelm.data.folder import DataFolder, unzipped
 from edgelm.data.miniature import NAME as MINIATURE
+from edgelm.data.rows import JSON, PARQUET, rows, unzipped_name
 from edgelm.data.sources import sources
 from edgelm.errors import BadFile, MissingInput
-from edgelm.files import parse_json, sha256_bytes, tree_files
+from edgelm.files import sha256_bytes, tree_files
 
 OPEN, NON_COMMERCIAL = "Apache-2.0", "CC-BY-NC-4.0"
 TRAINING = {"c4": "ODC-BY-1.0", "alpaca": NON_COMMERCIAL}  # folders of training text as they are read, and licences
 BUILT_IN = "edgelm-calibration"  # name of the text that comes with the package
-END = "<|endoftext|>"  # between the documents of a plain text file
-_ROWS = (".json", ".jsonl")
-_MEND = "give rows with text, or with instruction, input and output"
-
-
-@dataclass(frozen=True)
-class Document:
-    """Plain text, or the answer to a question."""
-
-    text: str
-    question: str | None = None
+_CHINESE = {"zh", "chinese"}  # words of a path that say so
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ def from_file(path: Path) -> TextSource:
         MissingInput: there is no such file, it holds no text, or a row lacks a field.
         BadFile: it is damaged, or not in its format.
     """
-    return _source(unzipped(path, mend="fetch it again"), path, (_unzipped_name(path.name), ""))
+    return _source(unzipped(path, mend="fetch it again"), path, (unzipped_name(path.name), ""))
 
 
 def from_folder(data: DataFolder, names: Sequence[str] = ()) -> list[TextSource]:
@@ -65,7 +58,7 @@ def from_folder(data: DataFolder, names: Sequence[str] = ()) -> list[TextSource]
         MissingInput: a file is not there, holds no text, or a row lacks a field.
         BadFile: a file is damaged, another edition than the pinned one, or not in its format.
     """
-    return [_from_folder(data, _unzipped_name(name)) for name in names or training_names(data)]
+    return [_from_folder(data, unzipped_name(name)) for name in names or training_names(data)]
 
 
 def training_names(data: DataFolder) -> list[str]:
@@ -75,36 +68,54 @@ def training_names(data: DataFolder) -> list[str]:
     """
     if data.root is None:
         return []
+    return in_order(listed_names(data) or {name for name in names_below(data.root) if name.endswith(JSON)})
+
+
+def listed_names(data: DataFolder) -> list[str]:
+    """The training text that upstream lists and that is here, or that the folder's own suite lists."""
     listed = [name for name in data.names if _folder(name) in TRAINING]
     if data.upstream:  # a suite of its own is whole, or reading it says what is missing
         listed = [name for name in listed if data.here(name)]
+    return listed
+
+
+def names_below(root: Path) -> set[str]:
+    """All files of the folders of training text, whatever their endings; paths below `root`, without `.gz`."""
+    return {unzipped_name(f"{folder}/{name}") for folder in TRAINING for name in tree_files(root / folder, links=True)}
+
+
+def in_order(names: Sequence[str] | set[str]) -> list[str]:
+    """Names of training text as they are read: C4, then Alpaca, then others, each by path."""
     order = list(TRAINING)
-    return sorted(listed or _by_endings(data.root), key=lambda name: (order.index(_folder(name)), name))
+    return sorted(names, key=lambda name: (order.index(_folder(name)) if _folder(name) in order else len(order), name))
 
 
-def plain(content: str) -> list[Document]:
-    """The documents of a plain text."""
-    return [Document(text.strip()) for text in content.split(END) if text.strip()]
+@cache
+def upstream_sets() -> dict[str, tuple[str, str]]:
+    """Name and licence of upstream's files by sha256."""
+    return {source.sha256: (_set(source.name), source.licence) for source in sources().values()}
 
 
-def _by_endings(root: Path) -> set[str]:
-    files = [f"{folder}/{name}" for folder in TRAINING for name in tree_files(root / folder, links=True)]
-    return {name for name in map(_unzipped_name, files) if name.endswith(_ROWS)}
+def declared(data: DataFolder, name: str) -> tuple[str, str]:
+    """Name and licence of what lies at that path below a data folder: as its folder, or the suite's kind, says."""
+    if data.suite == MINIATURE and name in data.names:
+        return "miniature", OPEN
+    folder = _folder(name)
+    return (_set(name), TRAINING[folder]) if folder in TRAINING else (Path(name).name, "")
 
 
 def _from_folder(data: DataFolder, name: str) -> TextSource:
     path = data.here(name)
     if path is None:
         raise MissingInput(f"{data.root} lacks {name}", mend="check the path, or fetch or write the data again")
-    if name not in data.names:
-        return _source(unzipped(path, mend="fetch it again"), path, _declared(name))
-    return _source(data.read(name), path, ("miniature", OPEN) if data.suite == MINIATURE else _declared(name))
+    content = data.read(name) if name in data.names else unzipped(path, mend="fetch it again")
+    return _source(content, path, declared(data, name))
 
 
-def _source(content: bytes, path: Path, declared: tuple[str, str]) -> TextSource:
+def _source(content: bytes, path: Path, said: tuple[str, str]) -> TextSource:
     """The documents in uncompressed bytes; name and licence are upstream's if it has these bytes, else as declared."""
-    if _unzipped_name(path.name).endswith(_ROWS):
-        documents = [_document(row, where) for row, where in _rows(content, path)]
+    if unzipped_name(path.name).endswith((*JSON, PARQUET)):
+        documents = [document(row, where) for row, where in rows(io.BytesIO(content), path)]
     else:
         try:
             documents = plain(content.decode())
@@ -113,62 +124,21 @@ def _source(content: bytes, path: Path, declared: tuple[str, str]) -> TextSource
     if not documents:
         raise MissingInput(f"{path} holds no text", mend="give a file with some documents")
     digest = sha256_bytes(content)
-    name, licence = _upstream().get(digest, declared)
+    name, licence = upstream_sets().get(digest, said)
     return TextSource(name, documents, digest, licence)
 
 
-@cache
-def _upstream() -> dict[str, tuple[str, str]]:
-    """Name and licence of upstream's files by sha256."""
-    return {source.sha256: (_set(source.name), source.licence) for source in sources().values()}
-
-
-def _declared(name: str) -> tuple[str, str]:
-    """Name and licence of what lies at that path below a data folder."""
-    folder = _folder(name)
-    return (_set(name), TRAINING[folder]) if folder in TRAINING else (Path(name).name, "")
-
-
 def _set(name: str) -> str:
-    """The name by which rules allow a data set: its folder, but Chinese Alpaca has one of its own."""
-    return "alpaca-zh" if name.startswith("alpaca/zh/") else _folder(name)
+    """The name by which rules allow a data set: its folder, but what is Chinese has one of its own.
+
+    C4's folder `multilingual` holds a file or more of each language; one that names none counts as Chinese.
+    """
+    folder, words = _folder(name), set(re.split(r"[/._-]", name.lower()))
+    language = re.fullmatch(r"c4-([a-z]{2,3})\b.*", Path(name).name) if "multilingual" in words else None
+    if language and language[1] != "zh":
+        return f"c4-{language[1]}"
+    return f"{folder}-zh" if words & _CHINESE or "multilingual" in words else folder
 
 
 def _folder(name: str) -> str:
     return name.partition("/")[0]
-
-
-def _unzipped_name(name: str) -> str:
-    return name.removesuffix(".gz")
-
-
-def _rows(content: bytes, path: Path) -> Iterator[tuple[Any, str]]:
-    """Every row and where it is: the items of a JSON list, or one row a line (C4's .json is that)."""
-    if content.lstrip().startswith(b"["):
-        for number, row in enumerate(parse_json(content, path), start=1):
-            yield row, f"row {number} of {path}"
-    else:
-        for number, line in enumerate(content.split(b"\n"), start=1):
-            if line.strip():
-                where = f"line {number} of {path}"
-                yield parse_json(line, where), where
-
-
-def _document(row: Any, where: str) -> Document:
-    """A row as a document: Alpaca's instruction, input and output (`zh_…` in the bilingual edition), or `text`."""
-    if not isinstance(row, dict):
-        raise BadFile(f"{where} is no JSON object", mend=_MEND)
-    prefix = "zh_" if "zh_instruction" in row else ""
-    if f"{prefix}instruction" not in row:
-        return Document(_field(row, "text", where))
-    question, answer = (_field(row, prefix + field, where) for field in ("instruction", "output"))
-    extra = _field(row, f"{prefix}input", where) if f"{prefix}input" in row else ""
-    return Document(answer, f"{question}\n{extra}" if extra else question)
-
-
-def _field(row: dict[str, Any], field: str, where: str) -> str:
-    if field not in row:
-        raise MissingInput(f"{where} has no '{field}'", why=f"its fields: {', '.join(row) or 'none'}", mend=_MEND)
-    if not isinstance(row[field], str):
-        raise BadFile(f"{where}: '{field}' is no text", mend=_MEND)
-    return row[field]
