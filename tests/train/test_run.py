@@ -1,205 +1,333 @@
+"""A whole run, from a data folder to a checkpoint: what is done is not done again, and whatever ends it, it goes on."""
+
 from __future__ import annotations
 
+import errno
+import gzip
 import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write
-from edgelm.errors import BadOption, MissingInput, NoSpace, UnknownName, Unsupported
-from edgelm.plugins import parse
-from edgelm.shapes import shape_of
-from edgelm.train.base import SHAPES, TUNINGS, Example, Tuning
-from edgelm.train.batches import IGNORED, draw_batches, micro_batches
-from edgelm.train.corpus import Corpus
-from edgelm.train.export import export
-from edgelm.train.pretrain import Pretrain
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace
+from edgelm.files import tree_files
+from edgelm.plugins import parse, spec_of
 from edgelm.train.run import train
-from edgelm.train.tokenizer import SPECIALS, Tokenizer
 
-SHORT = Pretrain(shape="tiny", steps=3, batch=512)
-STEPS = [Tokenizer(vocab=512), Corpus(longest=256), SHORT]
+Recipe = Callable[..., list[Any]]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train") / "data"
-    write(folder, rows=5, train_rows=300)
-    return folder
+class Crash(Exception):
+    """Ends a run from within."""
 
 
-@pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    torch.set_num_threads(1)
-    return train(STEPS, data, tmp_path_factory.mktemp("out") / "model")
+def crashing(stage: str, step: int) -> Callable[[str, Any], None]:
+    """A listener that ends a run after an update of a stage."""
+
+    def told(name: str, metrics: Any) -> None:
+        if (name, metrics["step"]) == (stage, step):
+            raise Crash
+
+    return told
 
 
-def test_same_seed_gives_the_same_bytes(trained: Checkpoint, data: Path, tmp_path: Path) -> None:
-    assert train(STEPS, data, tmp_path / "again").digest == trained.digest
-    other = Pretrain(shape="tiny", steps=3, batch=512, seed=1)
-    assert train([*STEPS[:2], other], data, tmp_path / "other").digest != trained.digest
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in tree_files(folder)}
+
+
+def test_the_same_seed_gives_the_same_bytes(trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    assert train(recipe(), suite, tmp_path / "again").digest == trained.digest
 
 
 def test_the_checkpoint_loads_with_plain_transformers(trained: Checkpoint) -> None:
     model, loading = AutoModelForCausalLM.from_pretrained(trained.path, output_loading_info=True)
     assert not any(loading.values())
-    assert model.dtype == torch.float16
+    assert model.dtype == torch.float16 and type(model).__module__.startswith("transformers.models.llama")
     assert model.num_parameters() == trained.parameters == trained.shape.parameters
-    assert trained.shape == shape_of(model.config.to_dict())
-    for old, new in (("torch_dtype", "dtype"), ("rope_theta", "rope_parameters"), ("head_dim", "head_dim")):
-        assert old in trained.config and new in trained.config
-    assert model.config.rope_parameters["rope_theta"] == trained.config["rope_theta"] == SHORT.tuning.theta
     assert torch.isfinite(model(torch.tensor([[5, 6, 7]])).logits).all()
-
-
-def test_the_tokenizer_gives_every_text_back(trained: Checkpoint) -> None:
     tokenizer = AutoTokenizer.from_pretrained(trained.path)
-    assert tokenizer.convert_tokens_to_ids(list(SPECIALS)) == [0, 1, 2, 3, 4]
     text = "zß水🍌 1234 \n\n\tend" + "".join(map(chr, range(256)))
     assert tokenizer.decode(tokenizer(text).input_ids) == text
-    messages = [{"role": "user", "content": "a"}]
-    asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True
+    )
     assert asked == "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
+    ends = model.generation_config.eos_token_id
+    assert tokenizer.convert_ids_to_tokens(ends) == ["<|im_end|>", "<|eos|>"]
 
 
-def test_the_card_tells_the_whole_story(trained: Checkpoint) -> None:
-    card = trained.card
-    assert (card.derivation, card.prompting, card.licence) == ("from-scratch", "chat", "Apache-2.0")
-    assert [type(parse("train", spec)) for spec in card.recipe] == [Tokenizer, Corpus, Pretrain]
-    assert [parse("train", spec) for spec in card.recipe] == STEPS
-    assert [source.name for source in card.data] == ["miniature", "miniature"]
-    assert len({source.sha256 for source in card.data}) == 2
-    assert sum(source.tokens for source in card.data) == card.steps[1]["tokens"]
-    assert all(source.tokens > 0 and len(source.sha256) == 64 for source in card.data)
+def test_a_run_that_is_finished_does_nothing(begun: Path, trained: Checkpoint, recipe: Recipe, suite: Path) -> None:
+    before = bytes_of(begun)
+    told: list[object] = []
+    made = train(recipe(), suite, begun, lambda *seen: told.append(seen), note=told.append,
+                 told=lambda *seen: told.append(seen))  # fmt: skip
+    assert made.digest == trained.digest and bytes_of(begun) == before and not told
 
 
-def test_metrics_are_written_and_told(trained: Checkpoint, data: Path, tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3]
-    told: list[tuple[str, int, int]] = []
-    train(STEPS, data, tmp_path / "again", lambda *seen: told.append(seen))
-    assert told == [("pretrain", step, 3) for step in (1, 2, 3)]
+def test_a_run_may_be_done_step_by_step(trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "model", {}
+    for until in ("tokenizer", "corpus", "pretrain"):
+        assert train(recipe(), suite, out, until=until) is None
+        assert not (out / "config.json").exists() and "done" in json.loads((out / f"work/{until}.json").read_bytes())
+        after = bytes_of(out)
+        assert before.items() <= after.items()
+        before = after
+    assert train(recipe(), suite, out).digest == trained.digest
 
 
-def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
-    longer = Pretrain(shape="tiny", steps=40, batch=512)
-    train([*STEPS[:2], longer], data, tmp_path / "model")
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "model/metrics.jsonl").read_text().splitlines()]
-    assert sum(losses[-5:]) < sum(losses[:5]) / 2
+def test_a_run_that_broke_off_goes_on_to_the_same_bytes(
+    trained: Checkpoint, tuned: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path
+) -> None:
+    out, tuning = tmp_path / "model", recipe("sft:drills=0.2")
+    for stage, step in (("pretrain", 2), ("pretrain", 5), ("pretrain", 6), ("sft", 1), ("sft", 8)):
+        with pytest.raises(Crash):
+            train(tuning, suite, out, told=crashing(stage, step))
+        assert not (out / "config.json").exists()
+    assert train(tuning, suite, out).digest == tuned.digest
+    assert train(recipe(), suite, out).digest == trained.digest
 
 
-def test_a_loss_that_is_no_number_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
-    wild = Pretrain(shape="tiny", steps=9, batch=256, adamw=1e30, warmup=0)
-    with pytest.raises(BadOption, match="is no number at update"):
-        train([*STEPS[:2], wild], data, tmp_path / "model")
-    assert not any(tmp_path.iterdir())
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_a_kill_at_any_moment_changes_nothing(
+    kills: int, tuned: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path, in_process: Any, tiny: Any
+) -> None:
+    """Wherever it is: in the tokenizer, the corpus, a stage, or the writing of the checkpoint."""
+    draw, out = random.Random(kills), tmp_path / "model"
+    asked = (tiny.recipe_until_killed, [spec_of(step) for step in recipe("sft:drills=0.2")], suite, out)
+    while kills:
+        code = in_process(*asked, round(10 ** draw.uniform(3, 5.7)))
+        assert code in (0, -signal.SIGKILL)
+        kills -= code != 0
+        if code == 0:  # it came to its end in between: another run
+            assert Checkpoint(out).digest == tuned.digest
+            shutil.rmtree(out)
+    assert in_process(*asked, None) == 0
+    assert Checkpoint(out).digest == tuned.digest
+    assert not [name for name in tree_files(out) if ".partial" in name]
 
 
-def test_a_weight_beyond_fp16_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(trained.path, dtype=torch.float32)
-    model.model.norm.weight.data[3] = 70_000
-    with pytest.raises(Unsupported, match=r"model\.norm\.weight"):
-        export(model, trained.shape, 10.0, AutoTokenizer.from_pretrained(trained.path), tmp_path)
+def test_a_run_that_is_asked_to_end_exits_with_0(
+    trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path
+) -> None:
+    def told(_: str, metrics: Any) -> None:
+        if metrics["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    notes: list[str] = []
+    with pytest.raises(SystemExit) as ended:
+        train(recipe(), suite, tmp_path / "model", note=notes.append, told=told)
+    assert ended.value.code == 0 and "stopped after update 3" in notes[-1]
+    assert not (tmp_path / "model/config.json").exists()
+    assert train(recipe(), suite, tmp_path / "model").digest == trained.digest
 
 
-def test_a_full_disk_is_said(trained: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise SafetensorError("I/O error: No space left on device (os error 28)")
+def test_a_longer_run_goes_on_and_tunes_anew(recipe: Recipe, suite: Path, tuned: Checkpoint, tmp_path: Path) -> None:
+    longer, seen = recipe("pretrain:steps=12", "sft:drills=0.2"), []
+    out = shutil.copytree(tuned.path, tmp_path / "model")
+    with pytest.raises(Crash):
+        train(longer, suite, out, told=crashing("pretrain", 9))
+    assert not (out / "config.json").exists()
+    train(longer, suite, out, told=lambda name, metrics: seen.append((name, metrics["step"])))
+    assert [step for name, step in seen if name == "pretrain"] == [9, 10, 11, 12]  # before it, it was still level
+    assert ("sft", 1) in seen
+    train(longer[:3], suite, tmp_path / "direct")
+    last = "work/pretrain/states/step-00000012/tensors.safetensors"
+    assert (out / last).read_bytes() == (tmp_path / "direct" / last).read_bytes()
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["stage"] == "pretrain"] == list(range(1, 13))
 
-    monkeypatch.setattr("edgelm.stock.save_file", refuse)
-    model = AutoModelForCausalLM.from_pretrained(trained.path)
-    with pytest.raises(NoSpace):
-        export(model, trained.shape, 10.0, AutoTokenizer.from_pretrained(trained.path), tmp_path)
+
+def test_a_shorter_run_is_the_shorter_run(begun: Path, recipe: Recipe, suite: Path, trained: Checkpoint) -> None:
+    assert train(recipe("pretrain:steps=12"), suite, begun).digest != trained.digest
+    assert train(recipe(), suite, begun).digest == trained.digest
+
+
+def test_fine_tuning_may_come_later(begun: Path, recipe: Recipe, suite: Path, tuned: Checkpoint) -> None:
+    seen: set[str] = set()
+    assert train(recipe("sft:drills=0.2"), suite, begun, told=lambda name, _: seen.add(name)).digest == tuned.digest
+    assert seen == {"sft"}
+
+
+def test_how_often_states_are_saved_may_change(begun: Path, recipe: Recipe, suite: Path, trained: Checkpoint) -> None:
+    told: list[object] = []
+    made = train(recipe("pretrain:save=2,micro=128"), suite, begun, told=lambda *seen: told.append(seen))
+    assert made.digest == trained.digest and not told
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "error", "said"),
-    [
-        ("alpaca/a.json", b'[{"instruction": "a", "input": "b"}]', MissingInput, "row 1 of .*a.json has no 'output'"),
-        ("c4/a.jsonl", b'{"text": "a few words only"}', BadOption, "too few for 512 tokens"),
-        ("other/a.jsonl", b'{"text": "a"}', MissingInput, "no training data"),
-    ],
-)
-def test_bad_data_is_named(name: str, content: bytes, error: type[Exception], said: str, tmp_path: Path) -> None:
-    (tmp_path / "data" / name).parent.mkdir(parents=True)
-    (tmp_path / "data" / name).write_bytes(content)
-    with pytest.raises(error, match=said):
-        train(STEPS, tmp_path / "data", tmp_path / "out" / "model")
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    ("change", "step", "why"),
+    [("pretrain:muon=0.01", "pretrain", "muon=0.01"), ("pretrain:loss=answers", "pretrain", "loss=answers"),
+     ("tokenizer:vocab=576", "tokenizer", "vocab=576"), ("corpus:held_out=0.2", "tokenizer", "has changed: corpus")],
+)  # fmt: skip
+def test_other_settings_are_refused_with_both_named_and_nothing_is_lost(
+    change: str, step: str, why: str, begun: Path, recipe: Recipe, suite: Path
+) -> None:
+    before = bytes_of(begun)
+    with pytest.raises(BadOption, match=f"work/{step} was made with other settings or data") as raised:
+        train(recipe(change), suite, begun)
+    assert why in raised.value.why and raised.value.exit_code == 2
+    if change.startswith(step):
+        assert f"there '{spec_of(recipe()[('tokenizer', 'corpus', 'pretrain').index(step)])}'" in raised.value.why
+    assert bytes_of(begun) == before
 
 
-def test_rows_without_an_answer_are_skipped(tmp_path: Path) -> None:
-    (tmp_path / "alpaca").mkdir()
-    rows = [{"instruction": f"{n}?", "input": "", "output": "n" * (n % 2)} for n in range(6)]
-    (tmp_path / "alpaca/mine.json").write_text(json.dumps(rows))
-    (text,) = Corpus().read(DataFolder(tmp_path))
-    assert [document.question for document in text.documents] == ["1?", "3?", "5?"]
+def test_other_data_is_refused_and_nothing_is_lost(begun: Path, recipe: Recipe, tmp_path: Path) -> None:
+    before = bytes_of(begun)
+    write(tmp_path / "other", rows=5, train_rows=200)
+    with pytest.raises(BadOption, match="work/tokenizer was made with other settings or data") as raised:
+        train(recipe(), tmp_path / "other", begun)
+    assert raised.value.why == "what has changed: data"
+    assert bytes_of(begun) == before
 
 
-def test_a_model_is_as_free_as_its_texts(tmp_path: Path) -> None:
-    words = " ".join(f"{n} of {n * n}, {n:x};" for n in range(3000))
-    rows = {"alpaca/a.json": {"instruction": "Count.", "output": words[:50]}, "c4/a.jsonl": {"text": words},
-            "own/a.jsonl": {"text": words}}  # fmt: skip
-    for name, row in rows.items():
-        (tmp_path / "data" / name).parent.mkdir(parents=True)
-        (tmp_path / "data" / name).write_text(json.dumps(row))
-    steps = [Tokenizer(vocab=320), Pretrain(shape="tiny", steps=1, batch=64)]
-    for files, licence, names in (
-        ((), "CC-BY-NC-4.0", ["c4", "alpaca"]), (("c4/a.jsonl",), "Apache-2.0", ["c4"]),
-        (("own/a.jsonl",), "", ["a.jsonl"]),
-    ):  # fmt: skip
-        corpus = Corpus(files=files, longest=256)
-        card = train([*steps, corpus], tmp_path / "data", tmp_path / f"model-{licence}").card
-        assert (card.licence, [source.name for source in card.data]) == (licence, names)
+def test_a_tokenizer_that_was_changed_is_refused_and_nothing_is_lost(begun: Path, recipe: Recipe, suite: Path) -> None:
+    path = begun / "work/tokenizer/tokenizer.json"
+    good, before = path.read_bytes(), bytes_of(begun)
+    path.write_bytes(good.replace(b'"<|pad|>"', b'"<|gap|>"'))
+    with pytest.raises(BadOption, match="work/corpus was made with other") as raised:
+        train(recipe("pretrain:steps=9"), suite, begun)
+    assert raised.value.why == "what has changed: tokenizer" and raised.value.exit_code == 2
+    path.write_bytes(good)
+    assert bytes_of(begun) == before
+    assert train(recipe("pretrain:steps=9"), suite, begun).card.steps[2]["updates"] == 9
 
 
-def test_settings_that_cannot_be_are_named(data: Path, tmp_path: Path) -> None:
-    for spec, error, said in (
-        ("tokenizer:vocab=256", BadOption, "vocabulary of 256"), ("tokenizer:vocab=1000", BadOption, "multiples of 64"),
-        ("pretrain:shape=huge", UnknownName, "no shape"), ("pretrain:steps=0", BadOption, "steps=0"),
-        ("corpus:longest=0", BadOption, "longest=0"), ("corpus:longest=1", BadOption, "no token to predict"),
-    ):  # fmt: skip
-        with pytest.raises(error, match=said):
-            parse("train", spec)
-    with pytest.raises(BadOption, match="comes 2 times"):
-        train([SHORT, SHORT], data, tmp_path / "model")
-    with pytest.raises(BadOption, match=r"holds 256\n(?s:.*)corpus:longest=256, or a pretrain:shape="):
-        train([Tokenizer(vocab=512), Corpus(longest=512), SHORT], data, tmp_path / "model")
+@pytest.mark.parametrize("how", ["cut", "changed", "empty", "gone"])
+def test_a_damaged_shard_is_named(how: str, begun: Path, recipe: Recipe, suite: Path) -> None:
+    shard = begun / "work/corpus/train-00000.bin"
+    content = shard.read_bytes()
+    if how == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes({"cut": content[:-2], "changed": b"\x07" + content[1:], "empty": b""}[how])
+    with pytest.raises(BadFile, match=r"train-00000\.bin is (damaged|missing)") as raised:
+        train(recipe("pretrain:steps=9"), suite, begun)
+    assert raised.value.exit_code == 2 and raised.value.mend == f"remove {shard.parent} and run again"
+    assert list((begun / "work/pretrain/states").iterdir())
 
 
-def test_named_shapes_have_the_published_sizes() -> None:
-    published = {
-        "tiny": 262_720, "5M": 4_721_856, "15M": 15_080_000, "50M": 50_606_592, "125M": 125_077_824,
-        "125M-wide": 125_854_464, "350M": 346_092_480, "350M-wide": 320_911_488, "1B": 1_006_727_040,
-    }  # fmt: skip
-    assert {name: SHAPES[name].parameters for name in published} == published
-    assert 1_000_000 <= SHAPES["mini"].parameters <= 3_000_000
+def test_what_was_removed_is_made_again(begun: Path, trained: Checkpoint, recipe: Recipe, suite: Path) -> None:
+    told: list[object] = []
+    shutil.rmtree(begun / "work/corpus")
+    assert train(recipe(), suite, begun, told=lambda *seen: told.append(seen)).digest == trained.digest
+    assert not told  # the corpus is the same again, and nothing was trained
 
 
-def test_a_shape_has_its_own_tuning_and_what_is_given_comes_first() -> None:
-    assert set(TUNINGS) == set(SHAPES)
-    assert Pretrain().tuning == Tuning(muon=5e-3, adamw=5e-3, init=0.05, theta=10.0)
-    assert Pretrain(shape="5M").tuning == Tuning(muon=2e-3, adamw=3e-3, init=0.02, theta=10_000.0)
-    given = parse("train", "pretrain:shape=5M,muon=1e-3,theta=0.5")
-    assert given.tuning == Tuning(muon=1e-3, adamw=3e-3, init=0.02, theta=0.5)
+def test_a_batch_larger_than_the_data_is_refused(
+    trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadOption, match=r"an update of 7,?812 rows is more than the \d+ rows of the corpus") as raised:
+        train(recipe("pretrain:batch=1M"), suite, tmp_path / "model")
+    assert raised.value.exit_code == 2 and "pretrain:batch=" in raised.value.mend
+    assert train(recipe(), suite, tmp_path / "model").digest == trained.digest  # in the same folder
 
 
-def test_an_epoch_holds_every_example_once() -> None:
-    examples = [Example([n] * (n % 7 + 2), 1) for n in range(50)]
-    batches, seen = draw_batches(examples, 20, seed=3), []
-    while len(seen) < 50:
-        seen += next(batches)
-    assert sorted(example.ids[0] for example in seen[:50]) == list(range(50))
+def test_a_loss_that_is_no_number_leaves_the_last_good_state(recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    wild = recipe("pretrain:adamw=1e30,muon=1e30,warmup=0")
+    with pytest.raises(BadOption, match="is no number at update") as raised:
+        train(wild, suite, tmp_path / "model")
+    assert raised.value.exit_code == 2
+    assert (tmp_path / "model/work/pretrain/bad-batch.json").is_file()
+    assert not (tmp_path / "model/config.json").exists()
 
 
-def test_micro_batches_keep_every_answer_token_and_nothing_else() -> None:
-    batch = [Example(list(range(10, 10 + length)), given) for length, given in ((5, 2), (9, 8), (3, 1), (30, 4))]
-    pieces = list(micro_batches(batch, tokens=20))
-    assert all(ids.numel() <= 20 or len(ids) == 1 for ids, _ in pieces)
-    labels = sorted(int(label) for _, labels in pieces for label in labels.flatten() if label != IGNORED)
-    assert labels == sorted(token for example in batch for token in example.ids[example.given :])
+@pytest.mark.parametrize("writes", [1, 8, 13, 20])
+def test_a_disk_that_is_full_at_any_write_loses_nothing(
+    writes: int, trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = os.fsync, iter(range(writes))
+
+    def fsync(file: int) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    with monkeypatch.context() as patch, pytest.raises(NoSpace) as raised:
+        patch.setattr(os, "fsync", fsync)
+        train(recipe(), suite, tmp_path / "model")
+    assert raised.value.exit_code == 2 and not (tmp_path / "model/config.json").exists()
+    assert train(recipe(), suite, tmp_path / "model").digest == trained.digest
+
+
+BAD_DATA: list[tuple[str, bytes, type[InputError], str]] = [
+    ("alpaca/a.json", b'[{"instruction": "a", "input": "b"}]', MissingInput, "row 1 of .*a.json has no 'output'"),
+    ("c4/a.jsonl", b'{"content": "some"}', MissingInput, "no training data"),
+    ("c4/a.jsonl", b'{"text": "a few words only"}', BadOption, "too few for 512 tokens"),
+    ("c4/a.jsonl", b'{"text": "caf\xe9"}\n', BadFile, r"a\.jsonl.* UTF-8"),
+    ("c4/a.jsonl", b'{"text": "a"\n', BadFile, r"a\.jsonl"),
+    ("c4/a.jsonl.gz", gzip.compress(b'{"text": "a"}')[:-6], BadFile, r"a\.jsonl"),
+    ("c4/a.jsonl", b"", MissingInput, "no text|no training data"),
+    ("other/a.jsonl", b'{"text": "a"}', MissingInput, "no training data"),
+]
+
+
+def test_bad_data_is_named_and_can_be_mended(recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "model"
+    for folder in ("c4", "alpaca", "other"):
+        (data / folder).mkdir(parents=True)
+    for name, content, error, said in BAD_DATA:
+        (data / name).write_bytes(content)
+        with pytest.raises(error, match=f"(?s){said}") as raised:
+            train(recipe(), data, out, offline=True)
+        assert raised.value.exit_code == 2 and raised.value.mend
+        assert not (out / "config.json").exists()
+        (data / name).unlink()
+    with pytest.raises(MissingInput, match="no training data"):
+        train(recipe(), data, out, offline=True)
+    shutil.copy(suite / "c4/miniature.jsonl", data / "c4")
+    made = train(recipe(), data, out, offline=True)
+    assert [source.name for source in made.card.data] == ["c4"]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.txt").write_text("mine")
+    with pytest.raises(BadOption, match="exists already"):
+        train(recipe(), suite, tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine.txt"]
+
+
+def test_metrics_and_progress_are_told(trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["step"]) for line in lines] == [("pretrain", step) for step in range(1, 7)]
+    done: list[tuple[str, int, int]] = []
+    told: list[tuple[str, float]] = []
+    train(recipe(), suite, tmp_path / "again", lambda *seen: done.append(seen),
+          told=lambda name, metrics: told.append((name, metrics["loss"])))  # fmt: skip
+    assert told == [("pretrain", line["loss"]) for line in lines]
+    assert [each for each in done if each[0] == "pretrain"] == [("pretrain", step, 6) for step in range(1, 7)]
+    assert any(each[0] == "corpus" for each in done)
+
+
+def test_the_loss_falls(trained: Checkpoint) -> None:
+    losses = [json.loads(line)["loss"] for line in (trained.path / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_a_qwen3_is_trained_as_well(recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    made = train(recipe("pretrain:family=qwen3"), suite, tmp_path / "model")
+    model, loading = AutoModelForCausalLM.from_pretrained(made.path, output_loading_info=True)
+    assert not any(loading.values()) and model.config.model_type == "qwen3"
+    assert made.shape.qk_norm and made.parameters == made.shape.parameters == made.card.steps[2]["parameters"]
+
+
+def test_a_foreign_tokenizer_is_said_on_the_card(
+    trained: Checkpoint, recipe: Recipe, suite: Path, tmp_path: Path
+) -> None:
+    made = train([parse("train", f"tokenizer:path={trained.path}"), *recipe()[1:]], suite, tmp_path / "model")
+    assert made.card.steps[0]["origin"] == "foreign" and trained.card.steps[0]["origin"] == "trained"
+
+
+def test_one_process_cannot_share_a_model(recipe: Recipe, suite: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="nobody to share"):
+        train(recipe(), suite, tmp_path / "model", how="fsdp")

@@ -7,10 +7,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -79,25 +79,37 @@ def emit_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: 
         _out.print(table)
 
 
+class Bars(Protocol):
+    """What moves the bars of `progress`: the bar's label, how much is done, of how much, and a word beside it."""
+
+    def __call__(self, label: str, done: int, total: int, said: str = "") -> None:
+        """Move a bar."""
+
+
 @contextlib.contextmanager
-def progress(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each label, on stderr and only on a terminal: call with label, done, total.
+def progress(*columns: ProgressColumn) -> Iterator[Bars]:
+    """A progress bar for each label, on stderr and only on a terminal.
 
     `columns` stand behind the others.
     """
     bars = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), *columns,
-        console=_err, transient=True, disable=not _err.is_terminal,
+        TextColumn("{task.fields[said]}"), console=_err, transient=True, disable=not _err.is_terminal,
     )  # fmt: skip
     tasks: dict[str, Any] = {}
 
-    def update(label: str, done: int, total: int) -> None:
+    def update(label: str, done: int, total: int, said: str = "") -> None:
         if label not in tasks:
-            tasks[label] = bars.add_task(label, total=total)
-        bars.update(tasks[label], completed=done, total=total)
+            tasks[label] = bars.add_task(label, total=total, said=said)
+        bars.update(tasks[label], completed=done, total=total, said=said)
 
     with bars:
         yield update
+
+
+def watched() -> bool:
+    """Whether a person sees bars move."""
+    return _err.is_terminal
 
 
 def percent(score: Fraction) -> str:

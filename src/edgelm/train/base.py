@@ -1,41 +1,48 @@
-"""What a training step is, what the steps hand on to each other, and the named shapes with what suits them."""
+"""What a training step is, what the steps of one run share, and the named shapes with what suits them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from edgelm.checkpoint import Source
-from edgelm.data.texts import TextSource
+from edgelm.data.folder import DataFolder
 from edgelm.shapes import Shape
 
+if TYPE_CHECKING:
+    from edgelm.train.loop.distributed import Spread, World
+
+S = TypeVar("S")
 Progress = Callable[[str, int, int], object]  # what is being done, how much is done, of how much
 
 
-def silent(what: str, done: int, of: int) -> None:
-    """The progress of a run that nobody watches."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One training sequence as token ids, and the number of them at the start that carry no loss."""
-
-    ids: list[int]
-    given: int
+def silent(*_: object) -> None:
+    """Tells nobody."""
 
 
 @dataclass
 class Work:
-    """What the steps of one run read and leave for the next."""
+    """What the steps of one run share."""
 
-    folder: Path  # the checkpoint in the making
-    texts: list[TextSource]
-    progress: Progress
-    tokenizer: Any = None  # a transformers tokenizer
-    examples: list[Example] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)  # what the examples came from, for the card
+    out: Path  # the checkpoint in the making
+    data: DataFolder
+    recipe: tuple[Any, ...] = ()  # all steps, with their defaults
+    progress: Progress = silent
+    note: Callable[[str], object] = silent  # told in words what a person should know
+    told: Callable[[str, Mapping[str, Any]], object] = silent  # told a step's name and the metrics of each update
+    workers: int = 1  # processes that prepare text
+    here: World | None = None  # what the model is trained on
+    how: Spread = "ddp"
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each finished step says of itself, by its name
+
+    def folder(self, step: str) -> Path:
+        """Where a step keeps what it makes."""
+        return self.out / "work" / step
+
+    def step(self, kind: type[S]) -> S:
+        """The settings of another step of the run."""
+        return next(step for step in self.recipe if isinstance(step, kind))
 
 
 class Step(Protocol):
@@ -70,16 +77,37 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+def with_qk_norm(shape: Shape) -> Shape:
+    """The same dimensions as a Qwen3, whose queries and keys are normalised head by head."""
+    return replace(shape, family="qwen3", qk_norm=True)
+
+
 @dataclass(frozen=True)
 class Tuning:
     """What training a shape takes where its step says nothing else."""
 
+    batch: int  # tokens of an update
+    steps: int = 0  # updates where neither tokens nor updates are asked for; 0: as the number of parameters says
+    loss: Literal["all", "answers"] = "all"
+    family: Literal["llama", "qwen3"] = "llama"  # qwen3 normalises queries and keys
     muon: float = 2e-3  # peak learning rate of the matrices inside layers
     adamw: float = 3e-3  # of the embedding and the norms
     init: float = 0.02  # standard deviation of fresh weights
     theta: float = 10_000.0  # base of the rotary positions
+    context: int | None = None  # tokens of a row; the shape's context if not given
+    warmup: float = 0.02  # share of the updates, at least 100 of them where there are that many
+    decay: float = 0.2
 
 
-# Tuned on the miniature suite: in its short texts a small rotary base finds near tokens sooner.
-_MINIATURE = Tuning(muon=5e-3, adamw=5e-3, init=0.05, theta=10.0)
-TUNINGS: dict[str, Tuning] = {name: Tuning() for name in SHAPES} | {"tiny": _MINIATURE, "mini": _MINIATURE}
+# The miniatures are tuned on the miniature suite: in its short texts a small rotary base finds near tokens sooner, and
+# queries and keys that are normalised make a model of this size learn to look things up in half of the updates.
+TUNINGS: dict[str, Tuning] = {
+    "tiny": Tuning(2048, steps=100, muon=5e-3, adamw=5e-3, init=0.05, theta=10.0),
+    "mini": Tuning(
+        2048, steps=560, loss="answers", family="qwen3", muon=3e-3, adamw=5e-3, init=0.05, theta=10.0, context=128,
+        warmup=0.04, decay=0.8,
+    ),
+    "5M": Tuning(16_384),
+    "15M": Tuning(65_536),
+    "50M": Tuning(262_144),
+} | {name: Tuning(524_288) for name in ("125M", "125M-wide", "350M", "350M-wide", "1B")}  # fmt: skip

@@ -1,155 +1,101 @@
-"""Train a Llama model from random weights on the corpus: Muon and AdamW, warm-up–stable–decay."""
+"""Train a stock model from random weights on the corpus: Muon and AdamW, warm-up–stable–decay."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
-from torch.optim import Optimizer
-from transformers import LlamaConfig, LlamaForCausalLM
-
-from edgelm.errors import BadOption, MissingInput, UnknownName
-from edgelm.files import canonical_json, disk_errors
+from edgelm.errors import BadOption, UnknownName
 from edgelm.shapes import Shape
-from edgelm.train.base import SHAPES, TUNINGS, Example, Tuning, Work
-from edgelm.train.batches import IGNORED, draw_batches, micro_batches
-from edgelm.train.export import export, llama_config
+from edgelm.train.base import SHAPES, TUNINGS, Tuning, Work, with_qk_norm
 
-METRICS = "metrics.jsonl"
-RECENT = 20  # updates over which the card's loss is a mean
+PER_PARAMETER = 20  # tokens to train on where nothing is said (arXiv 2203.15556)
 
 
 @dataclass(frozen=True)
 class Pretrain:
-    """`steps` are updates, `batch` is the tokens of one, `micro` of one pass through the model; rates are peaks.
+    """Rates are peaks. Without `tokens` or `steps` a model sees 20 tokens a parameter, a miniature its own number.
 
-    `muon`, `adamw`, `init` and `theta` are, unless given, those that suit the shape (`TUNINGS` in `train/base.py`).
+    What is None here is, unless given, what suits the shape (`TUNINGS` in `train/base.py`). A finished or stopped run
+    goes on with more `tokens`, `steps` or another `decay`.
     """
 
     shape: str = "mini"
-    steps: int = 900
-    batch: int = 1024
-    micro: int = 1024
+    family: Literal["llama", "qwen3"] | None = None  # qwen3 normalises queries and keys
+    tokens: int | None = None  # to train on, repeats counted
+    steps: int | None = None  # updates; they go before tokens
+    batch: int | None = None  # tokens of an update
+    context: int | None = None  # tokens of a row
+    micro: int | None = None  # tokens of one pass through the model
+    loss: Literal["all", "answers"] | None = None  # of chats: on all tokens, or on the answers alone
+    optimizer: Literal["muon", "adamw"] = "muon"  # adamw: for all weights
     muon: float | None = None  # learning rate of the matrices inside layers
     adamw: float | None = None  # of the embedding and the norms
-    warmup: float = 0.04  # share of the updates
-    decay: float = 0.4
+    warmup: float | None = None  # share of the updates in which the rates rise
+    decay: float | None = None  # share of the updates in which they fall to 0
     wd: float = 0.1  # decay of the matrices' weights
     clip: float = 1.0  # largest norm of a gradient
+    z: float = 0.0  # weight of the squared log-sum of the logits in the loss
     init: float | None = None  # standard deviation of fresh weights
     theta: float | None = None  # base of the rotary positions
-    seed: int = 0
+    seed: int = 0  # of the fresh weights, and of the order of the rows
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the products: bf16 on a GPU, fp32 on a CPU
+    compile: Literal["auto", "yes", "no"] = "auto"  # the layers; auto: on a GPU
+    save: int | None = None  # updates from one saved state to the next; 20 states a run
+    evaluate: int | None = None  # updates from one look at the held-out text to the next; 20 looks a run
+    tensorboard: bool = False  # write the metrics for TensorBoard too
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise UnknownName("shape", self.shape, SHAPES)
-        for option in ("steps", "batch", "micro"):
-            if getattr(self, option) < 1:
-                raise BadOption(f"{option}={getattr(self, option)} is not possible", mend=f"{option}=1 or more")
+        for option in ("tokens", "steps", "batch", "context", "micro", "save", "evaluate"):
+            if (value := getattr(self, option)) is not None and value < 1:
+                raise BadOption(f"{option}={value} is not possible", mend=f"{option}=1 or more")
+        for option in ("warmup", "decay"):
+            if (share := getattr(self, option)) is not None and not 0 <= share <= 1:
+                raise BadOption(f"{option}={share} is no share", mend=f"{option}=0.2, for example")
+        if self.context and self.context > SHAPES[self.shape].context:
+            longest = SHAPES[self.shape].context
+            raise BadOption(f"context={self.context} is more than the shape {self.shape} has places for",
+                            mend=f"context={longest} or less")  # fmt: skip
+
+    @property
+    def dimensions(self) -> Shape:
+        """The shape, before the tokenizer says how many rows its table has."""
+        shape = SHAPES[self.shape]
+        return with_qk_norm(shape) if self.tuning.family == "qwen3" else shape
 
     @property
     def tuning(self) -> Tuning:
         """What suits the shape, with what is given in its place."""
-        options = {field.name: getattr(self, field.name) for field in fields(Tuning)}
+        options = {field.name: getattr(self, field.name, None) for field in fields(Tuning)}
         return replace(TUNINGS[self.shape], **{name: value for name, value in options.items() if value is not None})
 
+    @property
+    def row(self) -> int:
+        """Tokens of a row."""
+        return self.tuning.context or SHAPES[self.shape].context
+
+    def updates(self, parameters: int) -> int:
+        """How many updates of how many tokens each: rounded up to cover what is asked for."""
+        if self.steps or (not self.tokens and self.tuning.steps):
+            return self.steps or self.tuning.steps
+        return -(-(self.tokens or PER_PARAMETER * parameters) // self.tuning.batch)
+
+    @property
+    def identity(self) -> Pretrain:
+        """What a run must have in common with another to go on from its states."""
+        return replace(self, tokens=None, steps=None, decay=None, save=None, evaluate=None, tensorboard=False,
+                       micro=None, compile="auto")  # fmt: skip
+
     def run(self, work: Work) -> dict[str, Any]:
-        """Train, write a line of metrics an update, and export the model.
+        """Train, or go on where an earlier run was ended.
 
         Raises:
-            BadOption: a sequence is longer than the shape's context, or the loss stopped being a number.
-            MissingInput: no sequences.
-            Unsupported: a weight does not fit into fp16.
+            BadOption: the batch is larger than the corpus, or the loss stopped being a number.
+            BadFile: the corpus is damaged, or was made with another tokenizer.
             NoSpace: the disk is full.
         """
-        shape = replace(SHAPES[self.shape], vocab=len(work.tokenizer))
-        _require_fitting(work.examples, shape)
-        model = self._fresh_model(shape, work.tokenizer)
-        losses: list[float] = []
-        with disk_errors(work.folder), (work.folder / METRICS).open("wb") as log:
-            for metrics in self._updates(model, work.examples):
-                losses.append(metrics["loss"])
-                log.write(canonical_json(metrics) + b"\n")
-                log.flush()
-                work.progress("pretrain", metrics["step"], self.steps)
-        export(model, shape, self.tuning.theta, work.tokenizer, work.folder)
-        recent = losses[-RECENT:]
-        return {"step": "pretrain", "parameters": shape.parameters, "loss": round(sum(recent) / len(recent), 4)}
+        from edgelm.train.stage import pretrain  # loads torch, which the plan of a run does without
 
-    def schedule(self, update: int) -> float:
-        """The share of the peak rate at an update (from 0): up, level, and linearly down to the end."""
-        up, down = max(1, round(self.warmup * self.steps)), max(1, round(self.decay * self.steps))
-        return min(1.0, (update + 1) / up, (self.steps - update) / down)
-
-    def _fresh_model(self, shape: Shape, tokenizer: Any) -> LlamaForCausalLM:
-        tuning = self.tuning
-        config = LlamaConfig(**llama_config(shape, tuning.theta, tokenizer, "float32"), initializer_range=tuning.init)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(self.seed)
-            model = LlamaForCausalLM(config)
-            for name, parameter in model.named_parameters():
-                if name.endswith(("o_proj.weight", "down_proj.weight")):  # what adds to the residual stream
-                    parameter.div_(math.sqrt(2 * shape.layers))
-        return model
-
-    def _updates(self, model: LlamaForCausalLM, examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
-        optimizers = self._optimizers(model)
-        batches = draw_batches(examples, self.batch, self.seed)
-        tokens = 0
-        for update in range(self.steps):
-            batch = next(batches)
-            tokens += sum(len(example.ids) for example in batch)
-            loss = self._backward(model, batch)
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), self.clip).item()
-            if not math.isfinite(loss) or not math.isfinite(norm):
-                raise BadOption(f"the loss or its gradient is no number at update {update + 1}",
-                                why="the weights have blown up", mend="lower muon= or adamw=")  # fmt: skip
-            scale = self.schedule(update)
-            for optimizer, rate in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * scale
-                optimizer.step()
-                optimizer.zero_grad()
-            yield {
-                "step": update + 1,
-                "tokens": tokens,
-                "loss": loss,
-                "lr": self.tuning.muon * scale,
-                "grad_norm": norm,
-            }
-
-    def _optimizers(self, model: LlamaForCausalLM) -> list[tuple[Optimizer, float]]:
-        inside = {name: parameter for name, parameter in model.model.layers.named_parameters() if parameter.ndim == 2}
-        matrices = list(inside.values())
-        known = {id(parameter) for parameter in matrices}
-        rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
-        return [
-            (torch.optim.Muon(matrices, weight_decay=self.wd, adjust_lr_fn="match_rms_adamw"), self.tuning.muon),
-            (torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0), self.tuning.adamw),
-        ]
-
-    def _backward(self, model: LlamaForCausalLM, batch: Sequence[Example]) -> float:
-        """Add the gradient of the mean loss over all answer tokens of the batch; returns that loss."""
-        answers = sum(len(example.ids) - example.given for example in batch)
-        total = 0.0
-        for ids_BT, labels_BT in micro_batches(batch, self.micro):
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state[:, :-1]
-            next_BT = labels_BT[:, 1:]
-            asked_BT = next_BT != IGNORED  # logits are made where there is loss only
-            loss = F.cross_entropy(model.lm_head(hidden_BTD[asked_BT]).float(), next_BT[asked_BT], reduction="sum")
-            (loss / answers).backward()
-            total += loss.item()
-        return total / answers
-
-
-def _require_fitting(examples: Sequence[Example], shape: Shape) -> None:
-    if not examples:
-        raise MissingInput("the corpus has no sequence to train on", mend="raise corpus:longest=, or give more data")
-    longest = max(len(example.ids) for example in examples)
-    if longest > shape.context:
-        raise BadOption(f"a sequence has {longest} tokens, the shape holds {shape.context}",
-                        mend=f"corpus:longest={shape.context}, or a pretrain:shape= with a longer context")  # fmt: skip
+        return pretrain(self, work)

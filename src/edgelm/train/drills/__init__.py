@@ -1,0 +1,1 @@
+"""Rows that teach in what form each benchmark reads answers."""

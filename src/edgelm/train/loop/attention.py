@@ -1,0 +1,62 @@
+"""Attention in which each document of a packed row sees itself alone: document by document, or with a block mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention.flex_attention import create_block_mask
+from transformers import AttentionInterface
+
+ONE_BY_ONE = "edgelm-documents"  # the name under which transformers knows `attend`
+
+
+def prepare(config: Any, device: torch.device) -> None:
+    """Let a model's configuration choose the attention that `arguments` are for."""
+    config._attn_implementation = "flex_attention" if device.type == "cuda" else ONE_BY_ONE
+
+
+def arguments(documents_BT: torch.Tensor) -> dict[str, Any]:
+    """What a stock model's `forward` is given beside the tokens, so that documents do not see each other.
+
+    On a GPU a block mask, which skips whole blocks; on a CPU the numbers of the documents, from which `attend` takes
+    their lengths, which costs Σ t² rather than T² a row.
+    """
+    if documents_BT.device.type == "cuda":
+        size = documents_BT.shape[1]
+
+        def visible(row: Any, head: Any, query: Any, key: Any) -> Any:
+            return (query >= key) & (documents_BT[row, query] == documents_BT[row, key])
+
+        mask = create_block_mask(visible, len(documents_BT), None, size, size, documents_BT.device, _compile=True)
+        return {"attention_mask": mask}
+    return {"documents_BT": documents_BT}
+
+
+def lengths_of(documents_BT: torch.Tensor) -> list[int]:
+    """The lengths of the documents, one after another over all rows; padding counts as one."""
+    apart_BT = documents_BT + (documents_BT.max() + 1) * torch.arange(len(documents_BT))[:, None]
+    return apart_BT.flatten().unique_consecutive(return_counts=True)[1].tolist()
+
+
+@torch.compiler.disable  # a compiled form would hold for these lengths alone, and no batch has those of another
+def attend(
+    module: Any, query_BHTK: torch.Tensor, key_BGTK: torch.Tensor, value_BGTK: torch.Tensor, attention_mask: Any,
+    *, documents_BT: torch.Tensor, scaling: float, **_: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """Causal attention within each document (B, T, H, K)."""
+    rows, heads, tokens, size = query_BHTK.shape
+    lengths = lengths_of(documents_BT)
+    parts = (each.transpose(1, 2).flatten(0, 1).split(lengths) for each in (query_BHTK, key_BGTK, value_BGTK))
+    seen = []
+    for document in zip(*parts, strict=True):
+        query_1HtK, key_1GtK, value_1GtK = (each.transpose(0, 1)[None] for each in document)
+        seen_1HtK = F.scaled_dot_product_attention(
+            query_1HtK, key_1GtK, value_1GtK, is_causal=True, scale=scaling, enable_gqa=heads != key_BGTK.shape[1]
+        )
+        seen.append(seen_1HtK[0].transpose(0, 1))
+    return torch.cat(seen).view(rows, tokens, heads, size), None
+
+
+AttentionInterface.register(ONE_BY_ONE, attend)

@@ -1,0 +1,1 @@
+"""What training text shares with the benchmarks."""

@@ -1,0 +1,1 @@
+"""From documents on disk to rows of training, in an order that the seed alone decides."""

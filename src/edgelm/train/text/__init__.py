@@ -1,0 +1,1 @@
+"""From files of training text to documents that are learned from."""
