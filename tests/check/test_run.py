@@ -150,6 +150,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("TOK-02", edit_tokens),
     ("TOK-03", drop_template),
     ("TOK-04", lambda p: p.edit_config(eos_token_id=17)),
+    ("TOK-06", lambda p: p.edit_card(derivation="from-scratch", steps=[{"step": "tokenizer", "origin": "foreign"}])),
     ("DTY-01", lambda p: p.edit_tensors(cast("bfloat16"))),
     ("DTY-02", lambda p: p.edit_tensors(cast("int8"))),
     ("DTY-03", lambda p: p.edit_tensors(cast("float64"))),
@@ -192,6 +193,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("DAT-01", lambda p: p.edit_card(data=[{"name": "gsm8k/test.jsonl"}])),
     ("DAT-02", lambda p: p.edit_card(data=...)),
     ("DAT-02", lambda p: p.edit_card(data=[], derivation="from-scratch")),
+    ("DAT-04", lambda p: p.edit_card(data=[{"name": "c4", "known": False}], data_allowed=False)),
 ]  # fmt: skip
 
 

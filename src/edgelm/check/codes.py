@@ -45,6 +45,7 @@ CODES = {
     "TOK-02": Code("E", "no token id lies beyond the embedding's rows", "resize it, or mend the added tokens"),
     "TOK-03": Code("W", "prompting by chat needs a chat template", "add the template, or declare base in the card"),
     "TOK-04": Code("W", "begin, end and pad ids agree between the config files", "make them equal"),
+    "TOK-06": Code("I", "a model from scratch has a tokenizer that was trained with it", "say where it comes from"),
     "DTY-01": Code("E", "no tensor is BF16", "cast to float16, or to float32 if values exceed 65 504"),
     "DTY-02": Code("E", "no tensor is of an integer, 8-bit or packed type",
                    "submit unquantised weights; a cast does not mend it"),
@@ -78,4 +79,6 @@ CODES = {
     "SRC-03": Code("E", "no file holds a secret key or token", "remove it, and revoke it: it must be taken as known"),
     "DAT-01": Code("E", "training data is on the allowed list", "train again on allowed data"),
     "DAT-02": Code("E", "the card declares its training data", "fill in data in the card"),
+    "DAT-04": Code("R", "the bytes of the training data are pinned ones of the allowed sets",
+                   "say where the named files come from, or train on the pinned ones"),
 }  # fmt: skip

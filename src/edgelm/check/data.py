@@ -21,4 +21,11 @@ def declared(model: Model) -> Findings:
         yield finding("DAT-02", model.at(CARD), "the card declares no training data")
 
 
-MODEL_CHECKS = (Check("PKG-04", allowed), Check("PKG-04", declared))
+def pinned(model: Model) -> Findings:
+    """DAT-04: what the training itself found about the bytes that it read."""
+    if model.raw_card.get("data_allowed") is False:
+        unknown = [source.name for source in model.card.data if not (source.model_extra or {}).get("known")]
+        yield finding("DAT-04", model.at(CARD), f"nobody has pinned the bytes of: {some(dict.fromkeys(unknown))}")
+
+
+MODEL_CHECKS = (Check("PKG-04", allowed), Check("PKG-04", declared), Check("PKG-04", pinned))

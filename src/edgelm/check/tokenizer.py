@@ -71,8 +71,17 @@ def agreement(model: Model) -> Findings:
             yield finding("TOK-04", model.at("checkpoint"), f"{role}: {values}")
 
 
+def origin(model: Model) -> Findings:
+    """TOK-06: whether a model from scratch took its tokenizer from elsewhere, as its card says."""
+    for step in model.card.steps:
+        if model.card.derivation == "from-scratch" and step.get("origin") == "foreign":
+            digest = str(step.get("foreign_sha256", ""))[:12]
+            yield finding("TOK-06", model.at(CARD), f"the tokenizer was taken from elsewhere (sha256 {digest}…)")
+
+
 MODEL_CHECKS = (
     Check("TOK-02", within),
     Check("PKG-04", template),
     Check("TOK-02", agreement),
+    Check("PKG-04", origin),
 )
