@@ -146,3 +146,10 @@ def test_a_folder_of_something_else_is_not_claimed(tmp_path, tiny):
     with pytest.raises(BadOption, match="exists already"), claimed(tmp_path, tiny.ALONE):
         pass
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.txt"]
+
+
+def test_text_that_is_not_here_does_not_undo_what_was_done_elsewhere(folder):
+    done(folder, {"data": {"c4/a.jsonl": 3}})
+    assert Record(folder, Pretrain(steps=5), {"data": {}}).complete
+    with pytest.raises(BadOption, match="was made with other settings or data"):
+        Record(folder, Pretrain(steps=5), {"data": {"c4/a.jsonl": 4}})

@@ -66,7 +66,7 @@ def compare(model: Any, stored: Stored, probes: Mapping[str, Batch]) -> dict[str
     """
     if stored == "fp32" or not probes:
         return {}
-    attention.prepare(model.config, next(model.parameters()).device)
+    attention.prepare(model.config, next(model.parameters()).device, compiled=False)
     exact = {name: _likeliest(model, batch)[0] for name, batch in probes.items()}
     halved = model.half()
     same = asked = 0
@@ -97,7 +97,7 @@ def _likeliest(model: Any, batch: Batch) -> tuple[torch.Tensor, float]:
     try:
         hidden_BTD = model.model(
             input_ids=batch.ids_BT, position_ids=batch.positions_BT, use_cache=False,
-            **attention.arguments(batch.documents_BT),
+            **attention.arguments(model.config, batch.documents_BT),
         ).last_hidden_state  # fmt: skip
     finally:
         for handle in handles:

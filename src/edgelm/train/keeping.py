@@ -28,7 +28,7 @@ class Record:
     Args:
         folder: the step's own folder, beside which the record stands; without it the record says nothing.
         step: its settings.
-        inputs: what it reads, by name.
+        inputs: what it reads, by name; what is empty is not here, and does not undo what was done elsewhere.
         base: what it goes out from, if an earlier step of the run may have made that anew: then it begins again.
 
     Raises:
@@ -40,7 +40,7 @@ class Record:
         # What may change from one command to the next leaves the identity alone: a longer run goes on.
         self._now: dict[str, Any] = {
             "spec": spec_of(step), "identity": spec_of(getattr(step, "identity", step)),
-            "inputs": {name: _digest(value) for name, value in inputs.items()}, "base": _digest(base),
+            "inputs": {name: _digest(value) for name, value in inputs.items() if value != {}}, "base": _digest(base),
         }  # fmt: skip
         if why := self._difference():
             mend = f"the same recipe and data go on from there; for others choose another -o, or remove {folder}"
@@ -51,12 +51,9 @@ class Record:
         then, now = self._kept, self._now
         if then and then.get("identity") != now["identity"]:
             return f"there '{then.get('spec')}', here '{now['spec']}'"
-        if then and then.get("inputs") != now["inputs"]:
-            known = then.get("inputs") or {}
-            return "what has changed: " + ", ".join(
-                name for name, value in now["inputs"].items() if value != known.get(name)
-            )
-        return ""
+        known = (then.get("inputs") or {}) if then else now["inputs"]
+        changed = [name for name, value in now["inputs"].items() if value != known.get(name)]
+        return f"what has changed: {', '.join(changed)}" if changed else ""
 
     @cached_property
     def _kept(self) -> dict[str, Any]:

@@ -31,8 +31,10 @@ def test_each_document_is_as_if_it_were_alone(model):
     ids_BT, documents_BT, positions_BT = _rows()
     with torch.no_grad():
         alone = [_hidden(model, ids_BT[:1, start:end])[0] for start, end in ((0, 20), (20, 33), (33, 40))]
-        attention.prepare(model.config, torch.device("cpu"))
-        packed_BTD = _hidden(model, ids_BT, position_ids=positions_BT, **attention.arguments(documents_BT))
+        attention.prepare(model.config, torch.device("cpu"), compiled=True)
+        packed_BTD = _hidden(
+            model, ids_BT, position_ids=positions_BT, **attention.arguments(model.config, documents_BT)
+        )
     torch.testing.assert_close(packed_BTD[0], torch.cat(alone), atol=1e-5, rtol=1e-5)
 
 
@@ -43,11 +45,20 @@ def test_gradients_are_those_of_a_mask(model):
     weight = model.model.layers[0].self_attn.k_proj.weight
     _hidden(model, ids_BT, position_ids=positions_BT, attention_mask=mask_B1TT).square().sum().backward()
     wanted, weight.grad = weight.grad, None
-    attention.prepare(model.config, torch.device("cpu"))
-    _hidden(model, ids_BT, position_ids=positions_BT, **attention.arguments(documents_BT)).square().sum().backward()
+    attention.prepare(model.config, torch.device("cpu"), compiled=True)
+    _hidden(
+        model, ids_BT, position_ids=positions_BT, **attention.arguments(model.config, documents_BT)
+    ).square().sum().backward()
     torch.testing.assert_close(weight.grad, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_lengths_run_over_all_rows():
     documents_BT = torch.tensor([[1, 1, 2], [1, 0, 0], [1, 1, 1]])
     assert attention.lengths_of(documents_BT) == [2, 1, 1, 2, 3]
+
+
+def test_a_block_mask_is_for_a_gpu_that_compiles(model):
+    for kind, compiled, name in (("cuda", True, "flex_attention"), ("cuda", False, attention.ONE_BY_ONE),
+                                 ("cpu", True, attention.ONE_BY_ONE)):  # fmt: skip
+        attention.prepare(model.config, torch.device(kind), compiled=compiled)
+        assert model.config._attn_implementation == name

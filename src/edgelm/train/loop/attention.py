@@ -10,20 +10,21 @@ from torch.nn.attention.flex_attention import create_block_mask
 from transformers import AttentionInterface
 
 ONE_BY_ONE = "edgelm-documents"  # the name under which transformers knows `attend`
+BLOCKS = "flex_attention"  # transformers' own, which is compiled in any case
 
 
-def prepare(config: Any, device: torch.device) -> None:
-    """Let a model's configuration choose the attention that `arguments` are for."""
-    config._attn_implementation = "flex_attention" if device.type == "cuda" else ONE_BY_ONE
+def prepare(config: Any, device: torch.device, *, compiled: bool) -> None:
+    """Let a model's configuration choose the attention: with a block mask on a GPU that compiles, else one by one."""
+    config._attn_implementation = BLOCKS if compiled and device.type == "cuda" else ONE_BY_ONE
 
 
-def arguments(documents_BT: torch.Tensor) -> dict[str, Any]:
+def arguments(config: Any, documents_BT: torch.Tensor) -> dict[str, Any]:
     """What a stock model's `forward` is given beside the tokens, so that documents do not see each other.
 
-    On a GPU a block mask, which skips whole blocks; on a CPU the numbers of the documents, from which `attend` takes
-    their lengths, which costs Σ t² rather than T² a row.
+    A block mask, which skips whole blocks; or the numbers of the documents, from which `attend` takes their lengths,
+    which costs Σ t² rather than T² a row.
     """
-    if documents_BT.device.type == "cuda":
+    if config._attn_implementation == BLOCKS:
         size = documents_BT.shape[1]
 
         def visible(row: Any, head: Any, query: Any, key: Any) -> Any:
@@ -36,7 +37,8 @@ def arguments(documents_BT: torch.Tensor) -> dict[str, Any]:
 
 def lengths_of(documents_BT: torch.Tensor) -> list[int]:
     """The lengths of the documents, one after another over all rows; padding counts as one."""
-    apart_BT = documents_BT + (documents_BT.max() + 1) * torch.arange(len(documents_BT))[:, None]
+    row_B1 = torch.arange(len(documents_BT), device=documents_BT.device)[:, None]
+    apart_BT = documents_BT + (documents_BT.max() + 1) * row_B1
     return apart_BT.flatten().unique_consecutive(return_counts=True)[1].tolist()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from edgelm.stock import is_out_of_memory
+from edgelm.train.loop import attention
 from edgelm.train.loop.model import Objective
 from edgelm.train.rows.batches import Batch
 
@@ -29,6 +30,7 @@ def compile_layers(objective: Objective, probe: Batch, note: Callable[[str], obj
             raise
         for layer in layers:
             layer._compiled_call_impl = None
+        attention.prepare(objective.model.config, probe.ids_BT.device, compiled=False)
         first = (str(error).strip().splitlines() or [""])[0]
         note(f"not compiled, which is slower: {type(error).__name__}: {first:.200}")
         return False

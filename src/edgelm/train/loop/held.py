@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgelm.train.loop.distributed import World, settle
-from edgelm.train.rows.batches import Batch, Batches
+from edgelm.train.rows.batches import IGNORED, Batch, Batches
 from edgelm.train.rows.packing import pack
 from edgelm.train.rows.shards import Shards
 
@@ -76,7 +76,10 @@ class HeldOut:
         passes = -(-rows // micro)
         for number in range(here.rank, -(-passes // here.size) * here.size, here.size):
             first = number * micro
-            batch = batches(min(first, rows - 1), max(1, min(micro, rows - first))).to(here.device)
+            fixed = here.device.type == "cuda"  # where another shape would be compiled anew
+            batch = batches(min(first, rows - 1), micro if fixed else max(1, min(micro, rows - first)))
+            batch.labels_BT[max(1, rows - first) :] = IGNORED
+            batch = batch.to(here.device)
             with torch.no_grad():
                 nats = trained(batch).double()
             if first < rows:  # else it was asked only so that the processes stay together

@@ -97,7 +97,7 @@ class Loop:
             SystemExit: (0) after a state was saved, because the process was asked to end.
         """
         self.model.to(self.here.device)
-        objective = Objective(self.model, self.settings.z, self.settings.dtype)
+        objective = Objective(self.model, self.settings.z, self.settings.dtype, compiled=self.settings.compile)
         if self.settings.compile:
             compile_layers(objective, self.batches(0, self.settings.micro).to(self.here.device), self.note)
         trained = spread(objective, self.model.model.layers, self.here, self.how, self.settings.dtype)

@@ -45,12 +45,15 @@ class Objective(nn.Module):
         model: a stock causal language model.
         z: see `summed_loss`.
         dtype: compute type of the products; weights and their gradients stay float32.
+        compiled: whether the layers are going to be compiled.
     """
 
-    def __init__(self, model: Any, z: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: Any, z: float = 0.0, dtype: torch.dtype = torch.float32, *, compiled: bool = False
+    ) -> None:
         super().__init__()
         self.model, self.z, self.dtype = model, z, dtype
-        attention.prepare(model.config, next(model.parameters()).device)
+        attention.prepare(model.config, next(model.parameters()).device, compiled=compiled)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """The loss in nats, summed over the labels of the batch."""
@@ -58,6 +61,6 @@ class Objective(nn.Module):
         with torch.autocast(labels_N.device.type, self.dtype, enabled=self.dtype != torch.float32):
             hidden_BTD = self.model.model(
                 input_ids=batch.ids_BT, position_ids=batch.positions_BT, use_cache=False,
-                **attention.arguments(batch.documents_BT),
+                **attention.arguments(self.model.config, batch.documents_BT),
             ).last_hidden_state  # fmt: skip
         return summed_loss(hidden_BTD.flatten(0, 1), self.model.lm_head.weight, labels_N, self.z, self.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -147,16 +147,9 @@ def written(document: Document) -> str:
     return document.text if document.question is None else f"{document.question}\n{document.text}"
 
 
-def review(index: OverlapIndex, documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
-    """A row for every hit, with the number of its document from 0: for people to read, nothing is dropped."""
-    for number, document in enumerate(documents):
-        for hit in index.hits(written(document)):
-            yield {"document": number, "benchmark": hit.benchmark, "item": hit.item, "units": hit.units}
-
-
 @dataclass
 class Tally:
-    """What was dropped for the sake of each benchmark; tallies of several processes add up by `merge`.
+    """What was dropped for the sake of each benchmark.
 
     A document that touches several benchmarks counts for each of them, and once in all.
     """
@@ -175,14 +168,6 @@ class Tally:
         for benchmark in {hit.benchmark for hit in hits}:
             self.documents[benchmark] += 1
             self.tokens[benchmark] += tokens
-
-    def merge(self, other: Tally) -> None:
-        """Add what another tally has counted."""
-        self.dropped, self.dropped_tokens = self.dropped + other.dropped, self.dropped_tokens + other.dropped_tokens
-        for benchmark, items in other.items.items():
-            self.items.setdefault(benchmark, set()).update(items)
-        self.documents.update(other.documents)
-        self.tokens.update(other.tokens)
 
     def card(self, index: OverlapIndex) -> dict[str, Any]:
         """The counts for a card, ready for JSON: of each benchmark in the index, and in all."""

@@ -45,7 +45,7 @@ def likeness(one: Signature, other: Signature) -> float:
 
 
 class NearDuplicates:
-    """The signatures of the documents that were kept so far, 0.5 KB each, and where their bands are."""
+    """The signatures of the documents that were kept so far, and where their bands are: about 5 KB a document."""
 
     def __init__(self) -> None:
         self._kept: list[Signature] = []
