@@ -1,7 +1,7 @@
 """A tiny run of the training loop, for tests and for the processes that they start.
 
-`torchrun … tiny_loop.py FOLDER` runs what `FOLDER/plan.json` lists: one run of the loop an entry, all in one world; and
-then the whole recipe of `FOLDER/recipe.json`.
+`torchrun … tiny_loop.py plan FOLDER` runs what `FOLDER/plan.json` lists, one run of the loop an entry, in one world;
+`recipe` in place of `plan` runs the whole recipe of `FOLDER/recipe.json`.
 """
 
 from __future__ import annotations
@@ -126,9 +126,13 @@ def _killing(calls: int) -> Callable[[Any, str, Any], None]:
     return seen
 
 
-def main(folder: Path) -> None:
-    """Run the plan of a folder in the world that torchrun has made."""
+def main(what: str, folder: Path) -> None:
+    """Run the plan or the recipe of a folder in the world that torchrun has made: a process has no second one."""
     torch.set_num_threads(1)
+    if what == "recipe":
+        asked = json.loads((folder / "recipe.json").read_bytes())
+        train([parse("train", spec) for spec in asked["specs"]], Path(asked["data"]), folder / "model")
+        return
     with world("cpu") as here:
         for entry in json.loads((folder / "plan.json").read_bytes()):
             made = loop(folder / "shards", folder / entry.pop("out"), here, **entry.pop("settings"))
@@ -139,9 +143,7 @@ def main(folder: Path) -> None:
             except SystemExit as ended:
                 assert ended.code == 0, ended
             here.barrier()
-    asked = json.loads((folder / "recipe.json").read_bytes())
-    train([parse("train", spec) for spec in asked["specs"]], Path(asked["data"]), folder / "model")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -45,8 +45,10 @@ def two(tiny, shards, recipe, suite, tmp_path_factory):
     (folder / "recipe.json").write_text(json.dumps({"specs": specs, "data": str(suite)}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, tiny.__file__, str(folder)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for what in ("plan", "recipe"):
+        done = subprocess.run([*command, tiny.__file__, what, str(folder)], env=environment, capture_output=True,
+                              text=True, timeout=300)  # fmt: skip
+        assert done.returncode == 0, done.stderr
     return folder
 
 
