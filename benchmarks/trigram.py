@@ -188,7 +188,7 @@ def main() -> None:
     """Train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, nargs="?")
-    parser.add_argument("--tokens", type=int, help="train on the first so many alone")
+    parser.add_argument("--tokens", type=int, help="train on so many alone, of documents drawn from all")
     parser.add_argument("--context", type=int, help="cut held-out documents into pieces of so many tokens")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
@@ -199,7 +199,9 @@ def main() -> None:
         return
     start = time.perf_counter()
     train = Shards(options.corpus)
-    tokens, lengths = read(train, np.arange(train.documents), options.tokens)
+    documents = np.arange(train.documents)
+    drawn = np.random.default_rng(0).permutation(documents) if options.tokens else documents
+    tokens, lengths = read(train, drawn, options.tokens)
     model = Trigram(triples(tokens, lengths, train.vocab), train.vocab)
     one, two, three = (len(order.keys) for order in model.orders)
     print(f"{len(tokens):,} tokens of {len(lengths):,} documents, vocabulary {train.vocab:,}: {three:,} trigrams, "
@@ -207,10 +209,12 @@ def main() -> None:
     if options.check:
         check(model)
     print(f"{'source':16} {'documents':>9} {'tokens':>10} {'nats':>8} {'perplexity':>11} {'bits a byte':>11}")
-    for name, documents, count, nats, perplexity, bits in measure(
-        model, Shards(options.corpus, "held"), options.context
-    ):
-        print(f"{name:16} {documents:9,} {count:10,} {nats:8.4f} {perplexity:11.2f} {bits:11.4f}")
+    rows = measure(model, Shards(options.corpus, "held"), options.context)
+    for name, held, count, nats, perplexity, bits in rows:
+        print(f"{name:16} {held:9,} {count:10,} {nats:8.4f} {perplexity:11.2f} {bits:11.4f}")
+    count = sum(row[2] for row in rows)
+    nats = sum(row[2] * row[3] for row in rows) / count
+    print(f"{'all':16} {sum(row[1] for row in rows):9,} {count:10,} {nats:8.4f} {math.exp(nats):11.2f}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgelm.errors import BadFile, BadOption
+from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.shapes import Shape
+from edgelm.stock import is_out_of_memory
 from edgelm.train.base import Work, silent
 from edgelm.train.loop.distributed import World
 from edgelm.train.loop.held import HeldOut
@@ -103,6 +104,7 @@ def train(
 
     Raises:
         BadOption: an update holds more rows than the corpus has.
+        Unsupported: the device's memory is too small.
     """
     here, context = here_of(work), batches.context
     if settings.rows > len(batches.rows):
@@ -117,7 +119,13 @@ def train(
         work.progress(name, metrics["step"], settings.steps)
         work.told(name, metrics)
 
-    Loop(model, batches, held, settings, folder, here, Meter(shape, context, here), work.how, told, work.note).run()
+    loop = Loop(model, batches, held, settings, folder, here, Meter(shape, context, here), work.how, told, work.note)
+    try:
+        loop.run()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _too_large(name, settings.micro, context, here) from error
+        raise
     metrics = read_metrics(folder / METRICS)
     recent = [each["loss"] for each in metrics[-RECENT:]]
     last = metrics[-1]
@@ -130,6 +138,12 @@ def train(
         "loss": round(math.fsum(recent) / len(recent), 4), "held": last["held"], **kept,
         "precision": str(settings.dtype).removeprefix("torch."), "device": here.name, "processes": here.size,
     }  # fmt: skip
+
+
+def _too_large(name: str, rows: int, context: int, here: World) -> Unsupported:
+    smaller = f"micro={rows // 2 * context}" if rows > 1 else f"context={context // 2}"
+    return Unsupported(f"the memory of {here.name} is too small for passes of {rows * context:,} tokens",
+                       mend=f"{name}:{smaller}; the last saved state is kept")  # fmt: skip
 
 
 def _described(shape: Shape) -> str:

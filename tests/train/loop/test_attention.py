@@ -58,7 +58,7 @@ def test_lengths_run_over_all_rows():
 
 
 def test_a_block_mask_is_for_a_gpu_that_compiles(model):
-    for kind, compiled, name in (("cuda", True, "flex_attention"), ("cuda", False, attention.ONE_BY_ONE),
+    for kind, compiled, name in (("cuda", True, attention.BLOCKS), ("cuda", False, attention.ONE_BY_ONE),
                                  ("cpu", True, attention.ONE_BY_ONE)):  # fmt: skip
         attention.prepare(model.config, torch.device(kind), compiled=compiled)
         assert model.config._attn_implementation == name

@@ -44,6 +44,15 @@ def test_value_and_gradients_are_those_of_torch(case, rows, z, monkeypatch):
     assert torch.allclose(head.grad.double(), d_head / 2, atol=1e-5)
 
 
+@pytest.mark.parametrize("z", [0.0, 1e-2])
+def test_what_is_compiled_for_a_gpu_is_the_same_chunk(case, z):
+    logits = case[0] @ case[1].T
+    made, wanted = (form(logits.clone(), case[2], z) for form in (loss.by_comparing, loss.in_place))
+    gradient = wanted[1] * (case[2] != IGNORED)[:, None]  # on a CPU ignored labels never come so far
+    torch.testing.assert_close(made[0], wanted[0])
+    torch.testing.assert_close(made[1], gradient)
+
+
 def test_ignored_positions_have_no_gradient(case):
     hidden = case[0].clone().requires_grad_()
     summed_loss(hidden, case[1], case[2], 1e-2).backward()

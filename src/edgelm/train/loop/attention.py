@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.nn.attention.flex_attention import create_block_mask
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from transformers import AttentionInterface
 
-ONE_BY_ONE = "edgelm-documents"  # the name under which transformers knows `attend`
-BLOCKS = "flex_attention"  # transformers' own, which is compiled in any case
+ONE_BY_ONE, BLOCKS = "edgelm-documents", "edgelm-blocks"  # the names under which transformers knows the two
 
 
 def prepare(config: Any, device: torch.device, *, compiled: bool) -> None:
@@ -30,9 +30,14 @@ def arguments(config: Any, documents_BT: torch.Tensor) -> dict[str, Any]:
         def visible(row: Any, head: Any, query: Any, key: Any) -> Any:
             return (query >= key) & (documents_BT[row, query] == documents_BT[row, key])
 
-        mask = create_block_mask(visible, len(documents_BT), None, size, size, documents_BT.device, _compile=True)
-        return {"attention_mask": mask}
+        mask = _mask_maker()(visible, len(documents_BT), None, size, size, documents_BT.device)
+        return {"block_mask": mask}
     return {"documents_BT": documents_BT}
+
+
+@cache
+def _mask_maker() -> Any:
+    return torch.compile(create_block_mask, dynamic=False)  # else it would hold every cell of the mask at once
 
 
 def lengths_of(documents_BT: torch.Tensor) -> list[int]:
@@ -61,4 +66,20 @@ def attend(
     return torch.cat(seen).view(rows, tokens, heads, size), None
 
 
+def attend_blocks(
+    module: Any, query_BHTK: torch.Tensor, key_BGTK: torch.Tensor, value_BGTK: torch.Tensor, attention_mask: Any,
+    *, block_mask: Any, scaling: float, **_: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """The same in the blocks of a mask (B, T, H, K): for compiled layers, outside of which it would be slow.
+
+    Rotation leaves queries and keys in float32 where the products are bfloat16; the values have the type to compute in.
+    """
+    query_BHTK, key_BGTK = query_BHTK.to(value_BGTK.dtype), key_BGTK.to(value_BGTK.dtype)
+    grouped = query_BHTK.shape[1] != key_BGTK.shape[1]
+    seen_BHTK = flex_attention(query_BHTK, key_BGTK, value_BGTK, block_mask=block_mask, scale=scaling,
+                               enable_gqa=grouped)  # fmt: skip
+    return seen_BHTK.transpose(1, 2), None
+
+
 AttentionInterface.register(ONE_BY_ONE, attend)
+AttentionInterface.register(BLOCKS, attend_blocks)

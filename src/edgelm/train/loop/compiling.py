@@ -30,6 +30,7 @@ def compile_layers(objective: Objective, probe: Batch, note: Callable[[str], obj
             raise
         for layer in layers:
             layer._compiled_call_impl = None
+        objective.compiled = False
         attention.prepare(objective.model.config, probe.ids_BT.device, compiled=False)
         first = (str(error).strip().splitlines() or [""])[0]
         note(f"not compiled, which is slower: {type(error).__name__}: {first:.200}")

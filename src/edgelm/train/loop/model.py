@@ -45,14 +45,14 @@ class Objective(nn.Module):
         model: a stock causal language model.
         z: see `summed_loss`.
         dtype: compute type of the products; weights and their gradients stay float32.
-        compiled: whether the layers are going to be compiled.
+        compiled: whether layers and loss are compiled (`compiling.py`).
     """
 
     def __init__(
         self, model: Any, z: float = 0.0, dtype: torch.dtype = torch.float32, *, compiled: bool = False
     ) -> None:
         super().__init__()
-        self.model, self.z, self.dtype = model, z, dtype
+        self.model, self.z, self.dtype, self.compiled = model, z, dtype, compiled
         attention.prepare(model.config, next(model.parameters()).device, compiled=compiled)
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -63,4 +63,5 @@ class Objective(nn.Module):
                 input_ids=batch.ids_BT, position_ids=batch.positions_BT, use_cache=False,
                 **attention.arguments(self.model.config, batch.documents_BT),
             ).last_hidden_state  # fmt: skip
-        return summed_loss(hidden_BTD.flatten(0, 1), self.model.lm_head.weight, labels_N, self.z, self.dtype)
+        return summed_loss(hidden_BTD.flatten(0, 1), self.model.lm_head.weight, labels_N, self.z, self.dtype,
+                           compiled=self.compiled and labels_N.is_cuda)  # fmt: skip

@@ -40,8 +40,8 @@ class Muon(Optimizer):
     """Momentum whose updates are orthogonalised (arXiv 2502.16982: scaled to AdamW's size, decoupled weight decay).
 
     torch's own Muon takes matrices one by one and whole. Here those of a shape go through the products as one stack,
-    and matrices of which each process holds a share (FSDP2) are dealt out: one process gathers a matrix,
-    orthogonalises it and hands the shares back.
+    which is dealt out over the processes: each orthogonalises its part, and hands it to the others. Where each holds
+    a share of every matrix (FSDP2), a matrix is gathered first, and shares of it are handed back.
     """
 
     def __init__(self, matrices: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.1) -> None:
@@ -71,8 +71,21 @@ class Muon(Optimizer):
 
 
 def _orthogonalised(directions: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    if not isinstance(directions[0], DTensor):
-        return orthogonal(torch.stack(list(directions))).unbind()
+    if isinstance(directions[0], DTensor):
+        return _from_shares(directions)
+    stack_SRC = torch.stack(list(directions))
+    size = dist.get_world_size() if dist.is_initialized() else 1
+    if size == 1:
+        return orthogonal(stack_SRC).unbind()
+    part = -(-len(stack_SRC) // size)
+    padded_SRC = torch.cat([stack_SRC, stack_SRC.new_zeros(part * size - len(stack_SRC), *stack_SRC.shape[1:])])
+    mine_SRC = orthogonal(padded_SRC[part * dist.get_rank() :][:part])
+    dist.all_gather_into_tensor(padded_SRC, mine_SRC)
+    return padded_SRC[: len(stack_SRC)].unbind()
+
+
+def _from_shares(directions: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """The same for matrices of which each process holds a share."""
     rank, size = dist.get_rank(), dist.get_world_size()
     gathered = [direction.full_tensor() for direction in directions]  # type: ignore[attr-defined]
     mine = orthogonal(torch.stack(gathered[rank::size])).unbind() if gathered[rank::size] else ()

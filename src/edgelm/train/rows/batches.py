@@ -29,7 +29,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch there; a GPU goes on computing while it arrives."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in vars(self).values()))
+        if device.type != "cuda":
+            return self
+        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in vars(self).values()))
 
 
 class Batches:
