@@ -100,14 +100,26 @@ class Tuning:
 
 
 # The miniatures are tuned on the miniature suite: in its short texts a small rotary base finds near tokens sooner, and
-# queries and keys that are normalised make a model of this size learn to look things up in half of the updates.
+# queries and keys that are normalised make a model of this size learn to look things up in half of the updates. The
+# rates from 5M to 125M are the best of sweeps on real text (docs/benchmarks.md, docs/log.md).
 TUNINGS: dict[str, Tuning] = {
     "tiny": Tuning(2048, steps=100, muon=5e-3, adamw=5e-3, init=0.05, theta=10.0),
     "mini": Tuning(
-        2048, steps=560, loss="answers", family="qwen3", muon=3e-3, adamw=5e-3, init=0.05, theta=10.0, context=128,
-        warmup=0.04, decay=0.8,
+        2048,
+        steps=560,
+        loss="answers",
+        family="qwen3",
+        muon=3e-3,
+        adamw=5e-3,
+        init=0.05,
+        theta=10.0,
+        context=128,
+        warmup=0.04,
+        decay=0.8,
     ),
-    "5M": Tuning(16_384),
-    "15M": Tuning(65_536),
-    "50M": Tuning(262_144),
-} | {name: Tuning(524_288) for name in ("125M", "125M-wide", "350M", "350M-wide", "1B")}  # fmt: skip
+    "5M": Tuning(16_384, muon=5e-3, adamw=1e-2, init=0.01),
+    "15M": Tuning(65_536, muon=3e-3, adamw=6e-3),
+    "50M": Tuning(262_144, muon=3e-3, adamw=6e-3),
+    "125M": Tuning(524_288, muon=3e-3, adamw=6e-3),
+    "125M-wide": Tuning(524_288, muon=3e-3, adamw=6e-3),
+} | {name: Tuning(524_288) for name in ("350M", "350M-wide", "1B")}  # no run has shown rates for these

@@ -77,10 +77,9 @@ def _orthogonalised(directions: Sequence[torch.Tensor]) -> Sequence[torch.Tensor
     size = dist.get_world_size() if dist.is_initialized() else 1
     if size == 1:
         return orthogonal(stack_SRC).unbind()
-    part = -(-len(stack_SRC) // size)
-    padded_SRC = torch.cat([stack_SRC, stack_SRC.new_zeros(part * size - len(stack_SRC), *stack_SRC.shape[1:])])
-    mine_SRC = orthogonal(padded_SRC[part * dist.get_rank() :][:part])
-    dist.all_gather_into_tensor(padded_SRC, mine_SRC)
+    padded_SRC = torch.cat([stack_SRC, stack_SRC.new_zeros(-len(stack_SRC) % size, *stack_SRC.shape[1:])])
+    parts = padded_SRC.chunk(size)
+    dist.all_gather(list(parts), orthogonal(parts[dist.get_rank()]).contiguous())
     return padded_SRC[: len(stack_SRC)].unbind()
 
 
