@@ -31,7 +31,9 @@ ORDER = {
 }  # fmt: skip
 # Late imports of our own: what says what a step would do needs no torch, what does it does.
 LATE_OWN = {
-    ("edgelm.compress.width", "edgelm.compress.channels"),
+    ("edgelm.compress.width", "edgelm.compress.maths.widths"),
+    ("edgelm.compress.kv", "edgelm.compress.maths.merging"), ("edgelm.compress.kv", "edgelm.compress.stream.rewrite"),
+    *(("edgelm.compress.heal", f"edgelm.compress.healing.{name}") for name in ("block", "lessons", "whole")),
     ("edgelm.train.pretrain", "edgelm.train.stage"), ("edgelm.train.sft", "edgelm.train.fine_tune"),
 }  # fmt: skip
 MODELS = {"torch", "transformers", "tokenizers", "accelerate", "safetensors"}

@@ -192,7 +192,7 @@ def test_full_disk(run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("edgelm.compress.stream.writing._write", full)
     _assert_refused(*run("compress", model, "depth:drop=1", "-o", tmp_path / "small"), "no space left")
     assert not (tmp_path / "small").exists()
     assert not list(tmp_path.glob(".small*"))

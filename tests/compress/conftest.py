@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Progress
-from edgelm.compress.model import Decoder
+from edgelm.compress.quality import Head
+from edgelm.compress.stream.model import Model
 from edgelm.data.texts import Document, TextSource
 
 Edit = Callable[[Checkpoint, Callable[[dict[str, Tensor]], None]], Checkpoint]
@@ -40,8 +42,35 @@ def base(make_checkpoint: Callable[..., Path], family: str, tied: bool) -> Check
 
 
 @pytest.fixture
-def decoder(make_checkpoint: Callable[..., Path], family: str) -> Decoder:
-    return Decoder.load(Checkpoint(make_checkpoint(family)))
+def opened(tmp_path: Path) -> Callable[[Checkpoint], Model]:
+    """Open a checkpoint for steps, which write below a folder of their own."""
+
+    def of(checkpoint: Checkpoint) -> Model:
+        model = Model.of(checkpoint)
+        model.folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        return model
+
+    return of
+
+
+@pytest.fixture
+def checkpoint(make_checkpoint: Callable[..., Path], family: str) -> Checkpoint:
+    return Checkpoint(make_checkpoint(family))
+
+
+@pytest.fixture
+def model(checkpoint: Checkpoint, opened: Callable[[Checkpoint], Model]) -> Model:
+    return opened(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def logits() -> Callable[[Model, list[int]], Tensor]:
+    """The logits of a model on a sequence (T × V)."""
+
+    def of(model: Model, tokens: list[int]) -> Tensor:
+        return Head(*model.head())(model.final_states([tokens], lambda done, total: None)[0])
+
+    return of
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ import torch
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress
 from edgelm.compress.depth import Depth, similarity
-from edgelm.compress.model import Decoder
+from edgelm.compress.stream.model import Model
 from edgelm.errors import BadOption
 from edgelm.plugins import parse, spec_of
+from edgelm.shapes import shape_of
+from edgelm.stock import load_model
 
 WRITERS = ("self_attn.o_proj", "self_attn.dense", "mlp.down_proj", "mlp.fc2")
 
@@ -28,41 +31,47 @@ def silence(layer: int) -> Any:
 
 @pytest.mark.parametrize("score", ["bi", "angle"])
 def test_inert_layer_goes_first(
-    base: Checkpoint, edit: Any, batches: list[list[int]], silent: Progress, score: Any
+    base: Checkpoint, edit: Any, opened: Any, logits: Any, batches: list[list[int]], silent: Progress, score: Any
 ) -> None:
-    model = Decoder.load(edit(base, silence(2)))
-    before = model.head(model.final_states(batches[0]))
+    model = opened(edit(base, silence(2)))
+    before = logits(model, batches[0])
     record = Depth(1, score=score).apply(model, batches, silent)
     assert record["dropped"] == [2]
     assert record["scores"][2] < 1e-6
     assert all(other > 1e-3 for layer, other in enumerate(record["scores"]) if layer != 2)
-    assert torch.allclose(model.head(model.final_states(batches[0])), before, atol=1e-5)
+    assert torch.allclose(logits(model, batches[0]), before, atol=1e-5)
 
 
-def test_kept_layers_are_untouched(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
-    before = list(decoder.layers)
-    record = Depth(2).apply(decoder, batches, silent)
-    kept = [layer for number, layer in enumerate(before) if number not in record["dropped"]]
-    assert [a is b for a, b in zip(decoder.layers, kept, strict=True)] == [True, True]
-    assert decoder.config["num_hidden_layers"] == 2
+def test_kept_layers_are_where_they_were(model: Model, batches: list[list[int]], silent: Progress) -> None:
+    before = dict(model.pieces)
+    record = Depth(2).apply(model, batches, silent)
+    kept = [number for number in range(4) if number not in record["dropped"]]
+    assert model.config["num_hidden_layers"] == model.layers == 2
+    assert set(model.pieces) == set(shape_of(model.config).tensors)
+    for name, piece in model.pieces.items():
+        number = re.match(r"model\.layers\.(\d+)\.", name)
+        old = name if number is None else name.replace(number[0], f"model.layers.{kept[int(number[1])]}.")
+        assert piece is before[old]
 
 
-def test_angle_drops_a_block(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
-    record = Depth(2, score="angle").apply(decoder, batches, silent)
+def test_angle_drops_a_block(model: Model, batches: list[list[int]], silent: Progress) -> None:
+    record = Depth(2, score="angle").apply(model, batches, silent)
     assert record["dropped"] == [1, 2]  # the only block of two between the first and the last of four layers
     assert len(record["scores"]) == 3
 
 
-def test_order_of_sequences_does_not_matter(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
-    one, two = similarity(decoder, batches, 1, silent), similarity(decoder, batches[::-1], 1, silent)
+def test_order_of_sequences_does_not_matter(model: Model, batches: list[list[int]], silent: Progress) -> None:
+    one, two = similarity(model, batches, 1, silent), similarity(model, batches[::-1], 1, silent)
     assert one == pytest.approx(two, rel=1e-12)
 
 
 def test_similarity_is_that_of_the_models_own_states(
-    decoder: Decoder, batches: list[list[int]], silent: Progress
+    checkpoint: Checkpoint, model: Model, batches: list[list[int]], silent: Progress
 ) -> None:
-    found = similarity(decoder, batches[:1], 2, silent)
-    states = decoder.network.model(torch.tensor(batches[:1]), output_hidden_states=True).hidden_states
+    found = similarity(model, batches[:1], 2, silent)
+    states = (
+        load_model(checkpoint, torch.float32).model(torch.tensor(batches[:1]), output_hidden_states=True).hidden_states
+    )
     expected = [torch.cosine_similarity(states[n][0, 1:], states[n + 2][0, 1:]).mean().item() for n in range(2)]
     assert found[:2] == pytest.approx(expected, abs=1e-6)  # the last state is normalised by transformers
 

@@ -11,7 +11,7 @@ import torch
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.depth import Depth
-from edgelm.compress.recipe import need, plan
+from edgelm.compress.recipe import plan
 from edgelm.compress.width import Width
 from edgelm.errors import BadOption, Unsupported
 from edgelm.plugins import parse
@@ -47,11 +47,6 @@ def test_bytes_follow_the_dtype(base: Checkpoint) -> None:
         rows = plan(base, [Depth(1)], dtype)  # type: ignore[arg-type]
         assert rows[0].bytes == base.bytes == 4 * base.parameters
         assert rows[1].bytes == width * rows[1].parameters
-
-
-def test_need_is_the_whole_model_in_fp32_and_its_copy(tmp_path: Path) -> None:
-    assert need(config_only(tmp_path)) == 6 * 8_030_261_248
-    assert need(config_only(tmp_path), "float32") == 8 * 8_030_261_248
 
 
 def test_planning_needs_no_torch(make_checkpoint: MakeCheckpoint) -> None:

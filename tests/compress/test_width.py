@@ -5,11 +5,15 @@ from typing import Any
 import pytest
 import torch
 
-from edgelm.checkpoint import Checkpoint
-from edgelm.compress.base import Progress
-from edgelm.compress.model import Decoder
+from edgelm.checkpoint import Checkpoint, write_config
+from edgelm.compress.base import FAMILIES, Progress
+from edgelm.compress.config import portable
+from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.writing import write_weights
 from edgelm.compress.width import Width
 from edgelm.errors import BadOption, Unsupported
+from edgelm.shapes import shape_of
+from edgelm.stock import load_model
 
 SCORES = ["obs", "act", "wact"]
 DEAD = torch.arange(3, 128, 4)  # 32 of 128
@@ -38,6 +42,8 @@ def never_read(tensors: dict[str, torch.Tensor]) -> None:
 def test_dead_channels_go_first(
     make_checkpoint: Any,
     edit: Any,
+    opened: Any,
+    logits: Any,
     family: str,
     batches: list[list[int]],
     silent: Progress,
@@ -46,31 +52,30 @@ def test_dead_channels_go_first(
     update: Any,
 ) -> None:
     base = edit(Checkpoint(make_checkpoint(family)), change)
-    model = Decoder.load(base)
-    readers = [model._module(layer, model._parts.readers[0]).weight for layer in range(4)]
-    before = model.head(model.final_states(batches[0]))
+    model = opened(base)
+    reader = f"mlp.{FAMILIES[family].readers[0]}.weight"
+    readers = [model.layer_tensors(number)[reader] for number in range(4)]
+    before = logits(model, batches[0])
     Width(96, score=score, update=update).apply(model, batches, silent)
     alive = [channel for channel in range(128) if channel not in DEAD]
-    for layer, reader in enumerate(readers):
-        assert torch.equal(model._module(layer, model._parts.readers[0]).weight, reader[alive])
-    assert torch.allclose(model.head(model.final_states(batches[0])), before, atol=1e-4)
+    for number, weight in enumerate(readers):
+        assert torch.equal(model.layer_tensors(number)[reader], weight[alive])
+    assert torch.allclose(logits(model, batches[0]), before, atol=1e-4)
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_refitting_never_raises_the_error(
-    decoder: Decoder, batches: list[list[int]], silent: Progress, score: Any
+    checkpoint: Checkpoint, opened: Any, batches: list[list[int]], silent: Progress, score: Any
 ) -> None:
     """One layer's error depends on the layers before it, so the first is compared."""
-    refitted = Width(64, score=score).apply(decoder, batches, silent)
-    plain = Width(64, score=score, update="none").apply(
-        Decoder.load(Checkpoint(decoder.network.config._name_or_path)), batches, silent
-    )
+    refitted = Width(64, score=score).apply(opened(checkpoint), batches, silent)["ffn"]
+    plain = Width(64, score=score, update="none").apply(opened(checkpoint), batches, silent)["ffn"]
     assert refitted["error"][0] < 0.9 * plain["error"][0]
     assert len(refitted["error"]) == len(refitted["penalty"]) == 4
 
 
-def test_record_warns_of_few_tokens(decoder: Decoder, batches: list[list[int]], silent: Progress) -> None:
-    assert "fewer than twice" in Width(64).apply(decoder, batches[:2], silent)["warnings"][0]
+def test_record_warns_of_few_tokens(model: Model, batches: list[list[int]], silent: Progress) -> None:
+    assert "fewer than twice" in Width(64).apply(model, batches[:2], silent)["warnings"][0]
 
 
 def test_plan() -> None:
@@ -80,6 +85,37 @@ def test_plan() -> None:
     }
     assert Width(172).idle({"intermediate_size": 172})
     assert Width(172).plan({"intermediate_size": 172}) == {"intermediate_size": 172}
+    with pytest.raises(BadOption, match="nothing to narrow"):
+        Width()
+
+
+def test_all_three_at_once(
+    make_checkpoint: Any, opened: Any, logits: Any, batches: list[list[int]], silent: Progress, tmp_path: Any
+) -> None:
+    """As planned, and what is written is what ran."""
+    base = Checkpoint(make_checkpoint("qwen2", num_attention_heads=4, num_key_value_heads=2))
+    step = Width(96, hidden=32, heads=2)
+    model = opened(base)
+    planned = step.plan(base.config)
+    record = step.apply(model, batches, silent)
+    assert model.config == planned
+    assert list(record) == ["ffn", "hidden", "heads", "warnings"]
+    assert {name: model.piece(name).shape for name in model.names} == shape_of(planned).tensors
+    write_weights(model, tmp_path, torch.float32)
+    write_config(tmp_path / "config.json", portable(planned, "float32"))
+    network = load_model(Checkpoint(tmp_path), torch.float32)
+    with torch.no_grad():
+        assert torch.allclose(network(torch.tensor(batches[:1])).logits[0], logits(model, batches[0]), atol=1e-5)
+
+
+def test_a_square_model_stays_square() -> None:
+    config = {"model_type": "qwen2", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 100,
+              "max_position_embeddings": 64}  # fmt: skip
+    for wrong in (Width(hidden=32), Width(heads=2)):
+        with pytest.raises(BadOption, match=r"refused by llama\.cpp and MLC"):
+            wrong.plan(config)
+    assert Width(hidden=32, heads=2).plan(config)["hidden_size"] == 32
 
 
 @pytest.mark.parametrize(
@@ -102,11 +138,11 @@ def test_bad_widths_are_refused(ffn: int, of: int, what: str, mend: str) -> None
 
 @pytest.mark.parametrize("score", SCORES)
 def test_weights_that_are_no_numbers_name_the_layer(
-    make_checkpoint: Any, edit: Any, batches: list[list[int]], silent: Progress, score: Any
+    make_checkpoint: Any, edit: Any, opened: Any, batches: list[list[int]], silent: Progress, score: Any
 ) -> None:
     def spoil(tensors: dict[str, torch.Tensor]) -> None:
         tensors["model.layers.2.mlp.up_proj.weight"][0, 0] = torch.nan
 
-    model = Decoder.load(edit(Checkpoint(make_checkpoint("llama")), spoil))
+    model = opened(edit(Checkpoint(make_checkpoint("llama")), spoil))
     with pytest.raises(Unsupported, match="layer 2 computes infinities or NaN"):
         Width(96, score=score).apply(model, batches, silent)

@@ -1,7 +1,10 @@
-"""Turn a checkpoint into a smaller dense one: layers dropped, feed-forward narrowed, in stock format."""
+"""Turn a checkpoint into a smaller dense one in stock format: by a recipe, or by one that is searched for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,19 +12,35 @@ import typer
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress
-from edgelm.compress import recipe
+from edgelm.compress.base import Step
+from edgelm.compress.costs.forecast import Forecast, forecast
+from edgelm.compress.costs.phone import CONTEXT
 from edgelm.compress.fallback import find_texts
+from edgelm.compress.recipe import Row
+from edgelm.compress.recipe import plan as make_plan
+from edgelm.compress.search.found import Found
+from edgelm.compress.search.limits import Limit, limit_of
+from edgelm.compress.vocabulary.settle import settled
 from edgelm.data.folder import DataFolder
+from edgelm.data.texts import TextSource
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
+from edgelm.recipe import steps_of
 from edgelm.score.text import size
 
 
 def compress(
     model: Annotated[Path, typer.Argument(help="Checkpoint folder: the base.")],
-    steps: Annotated[list[str], typer.Argument(help="Steps in order, such as depth:drop=2 width:ffn=8192.")],
+    steps: Annotated[
+        list[str] | None, typer.Argument(help="Recipe files, or steps in order: depth:drop=2 width:ffn=8192.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what would be cut; no weight is read.")] = False,
+    fit: Annotated[str | None, typer.Option(help="Find the recipe for a phone: 12GB, or bytes such as 7GB.")] = None,
+    target_params: Annotated[str | None, typer.Option(help="Find the recipe for at most so many: 3.7B.")] = None,
+    search: Annotated[
+        Literal["quick", "full"], typer.Option(help="Go by estimates, or build the best eight and measure.")
+    ] = "quick",
     calib: Annotated[
         list[Path] | None, typer.Option(help="Calibration text (.txt, .jsonl, .json, also .gz), as often as wanted.")
     ] = None,
@@ -35,45 +54,113 @@ def compress(
 ) -> None:
     """Turn a checkpoint into a smaller dense one that plain transformers, and llama.cpp after `deploy`, run as it is.
 
-    Calibration text is what --calib names, else the training text of the data folder, else a short built-in text.
+    Calibration text is what --calib names, else the training text of the data folder, else a short built-in text. A run
+    that was killed goes on where it was when the same command is given again.
     """
     base = Checkpoint(model)
-    parsed = [parse("compress", spec) for spec in steps]
-    rows = recipe.plan(base, parsed, dtype)
-    if plan:
-        _show(rows, {}, json)
-        note(f"the run needs at least {size(recipe.need(base, dtype))} of memory, beside the libraries")
-        return
-    if out is None:
+    parsed = [parse("compress", spec) for spec in steps_of(steps or [], "compress")]
+    texts = cache(lambda: find_texts(calib or [], DataFolder(data, offline=offline)))
+    options: dict[str, Any] = {"tokens": calib_tokens, "sequence": seq, "dtype": dtype, "seed": seed}
+    if not plan and out is None:
         raise BadOption("compress needs a folder to write", mend="add -o FOLDER, or --plan to write nothing")
+    if not (parsed or fit or target_params):
+        raise BadOption("compress needs steps", mend="depth:drop=2, for example, a recipe, or --fit 12GB")
+    found: Found | None = None
+    if fit or target_params:
+        found = _searched(base, parsed, limit_of(fit, target_params), texts(), options)
+        parsed = found.steps
+    rows = make_plan(base, settled(base, parsed, texts, counting=False), dtype)
+    if plan:
+        _show_plan(rows, forecast(base, rows, calib_tokens, dtype), found, json)
+        return
+    assert out is not None
+    if found and search == "full":
+        found = _built(base, found, out, texts(), options)
+        rows = make_plan(base, settled(base, found.steps, texts, counting=False), dtype)
+    else:
+        _run(base, parsed, out, texts(), options)
+    said: dict[str, Any] = Checkpoint(out).card.model_extra or {}
+    for warning in said["warnings"]:
+        note(f"warning: {warning}")
+    _show_result(rows, said["quality"], found, json)
+    note(f"report: {out / 'report.html'}")
+
+
+def _run(base: Checkpoint, steps: Sequence[Step], out: Path, texts: list[TextSource], options: dict[str, Any]) -> None:
     from edgelm.compress.run import compress as run  # loads torch
 
-    texts = find_texts(calib or [], DataFolder(data, offline=offline))
     with progress() as bar:
-        result = run(base, parsed, out, texts=texts, tokens=calib_tokens, sequence=seq, dtype=dtype, seed=seed,
-                     progress=bar)  # fmt: skip
-    found: dict[str, Any] = result.card.model_extra or {}
-    for warning in found["warnings"]:
-        note(f"warning: {warning}")
-    _show(rows, found["quality"], json)
+        run(base, steps, out, texts=texts, progress=bar, **options)
 
 
-def _show(rows: list[Any], quality: dict[str, Any], json: bool) -> None:
+def _searched(
+    base: Checkpoint, fixed: list[Step], limit: Limit, texts: list[TextSource], options: dict[str, Any]
+) -> Found:
+    from edgelm.compress.search.quick import quick  # loads torch
+
+    with progress() as bar:
+        return quick(base, settled(base, fixed, lambda: texts, counting=True), limit, texts, progress=bar, **options)
+
+
+def _built(base: Checkpoint, found: Found, out: Path, texts: list[TextSource], options: dict[str, Any]) -> Found:
+    from edgelm.compress.run import compress as run  # loads torch
+    from edgelm.compress.search.full import full
+
+    def make(steps: Sequence[Step], folder: Path) -> Checkpoint:
+        return run(base, steps, folder, texts=texts, **options)
+
+    with progress() as bar:
+        return full(found, out, make, {"base": base.digest, "options": options}, bar)
+
+
+def _show_search(found: Found | None) -> None:
+    if found:
+        emit_table(*found.table())
+        note(f"recipe: {found.line or 'nothing to cut: the base fits as it is'}")
+
+
+def _show_plan(rows: list[Row], needs: Forecast, found: Found | None, json: bool) -> None:
     if json:
-        facts = [{"step": row.step, "parameters": row.parameters, "bytes": row.bytes} for row in rows]
-        emit_json({"steps": facts, "quality": quality})
+        emit_json({**_facts(rows, found), "forecast": asdict(needs)})
         return
+    _show_search(found)
+    _show_steps(rows)
+    faster = needs.read_base / needs.read
+    emit_table(("forecast", ""), [
+        ("memory of this run", f"about {size(needs.memory)}"),
+        ("disk of this run", f"about {size(needs.disk)}"),
+        (f"memory on a phone, {CONTEXT:,} tokens", f"{size(needs.phone)} (base {size(needs.phone_base)})"),
+        ("read for each token written", f"{size(needs.read)} (base {size(needs.read_base)}: {faster:.2f} times as fast "
+                                        "where memory limits)"),
+        *needs.exports.rows(),
+    ])  # fmt: skip
+
+
+def _show_result(rows: list[Row], quality: dict[str, Any], found: Found | None, json: bool) -> None:
+    if json:
+        emit_json({**_facts(rows, found), "quality": quality})
+        return
+    _show_search(found)
+    _show_steps(rows)
+    emit_table(("quality on held-out text", ">base", ">result"), [
+        ("perplexity", f"{quality['perplexity_base']:.4g}", f"{quality['perplexity']:.4g}"),
+        ("KL from the base, nats a token", "", f"{quality['kl']:.4g}"),
+    ])  # fmt: skip
+
+
+def _facts(rows: list[Row], found: Found | None) -> dict[str, Any]:
+    steps = [{"step": row.step, "parameters": row.parameters, "bytes": row.bytes} for row in rows]
+    return {"steps": steps, "search": found.facts()} if found else {"steps": steps}
+
+
+def _show_steps(rows: list[Row]) -> None:
     first = rows[0]
     emit_table(
-        ("step", ">layers", ">feed-forward", ">parameters", ">weights", ">of base"),
+        ("step", ">layers", ">width", ">feed-forward", ">heads", ">vocabulary", ">parameters", ">weights", ">of base"),
         [
-            (row.step, row.shape.layers, count(row.shape.ffn), count(row.parameters), size(row.bytes),
+            (row.step, row.shape.layers, count(row.shape.width), count(row.shape.ffn),
+             f"{row.shape.heads}/{row.shape.kv_heads}", count(row.shape.vocab), count(row.parameters), size(row.bytes),
              f"{row.parameters / first.parameters:.1%}")
             for row in rows
         ],
     )  # fmt: skip
-    if quality:
-        emit_table(("quality on held-out text", ">base", ">result"), [
-            ("perplexity", f"{quality['perplexity_base']:.4g}", f"{quality['perplexity']:.4g}"),
-            ("KL from the base, nats a token", "", f"{quality['kl']:.4g}"),
-        ])  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from edgelm.compress.model import Decoder
+    from edgelm.compress.stream.model import Model
 
 Config = dict[str, Any]  # the contents of a config.json
 Tokens = Sequence[int]  # the ids of one calibration sequence
@@ -42,9 +42,9 @@ class Step(Protocol):
         """
         ...
 
-    def apply(self, model: Decoder, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
+    def apply(self, model: Model, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
         """Change the model as planned, and return what the card shall say about it.
 
-        Steps replace modules and never write into them, so that what the base computed can still be asked for.
+        What it changes it writes into the model's folder; what an interrupted run has left there it goes on from.
         """
         ...

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -65,6 +66,30 @@ def draw(
     cut = _held_out_from([piece for _, piece in pieces], found // (_HELD_OUT + 1))
     _require_known_ids(base, pieces)
     return _calibration(texts, pieces, cut, seed)
+
+
+def further(
+    base: Checkpoint, texts: Sequence[TextSource], calibration: Calibration, sequence: int, seed: int, tokens: int
+) -> list[Tokens]:
+    """The sequences that come after those of a calibration: at least so many tokens, or all that the text has.
+
+    Args:
+        base: whose tokenizer is used.
+        texts: those that the calibration was drawn from.
+        calibration: what was drawn.
+        sequence: as it was drawn.
+        seed: as it was drawn.
+        tokens: how many are wanted.
+    """
+    drawn = len(calibration.batches) + len(calibration.held_out)
+    found: list[Tokens] = []
+    count = 0
+    for _, piece in islice(_pieces(base, texts, min(sequence, base.shape.context), seed), drawn, None):
+        if count >= tokens:
+            break
+        found.append(piece)
+        count += len(piece)
+    return found
 
 
 def _held_out_from(pieces: Sequence[Tokens], least: int) -> int:

@@ -27,6 +27,7 @@ def result_card(
     cast: Record,
     quality: Record,
     options: Record,
+    needs: Record,
 ) -> Card:
     """The card of what the recipe made of `base`; what only the parent's card says is kept.
 
@@ -50,6 +51,7 @@ def result_card(
         "calibration": calibration.record,
         "cast": cast,
         "quality": quality,
+        "forecast": needs,
         "warnings": _warnings(rows, records, calibration, cast, quality),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "threads": torch.get_num_threads(),

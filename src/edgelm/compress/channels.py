@@ -6,11 +6,15 @@ kept channels, P the others. All sums run over calibration tokens. Letters: T to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from edgelm.compress.base import FeedForward
+from edgelm.compress.stream.layer import Layer
+from edgelm.compress.stream.rewrite import Change
 from edgelm.errors import Unsupported
 
 _DOUBLE_BELOW = 4096  # channels up to which sums and solutions are in double precision
@@ -174,3 +178,42 @@ class Moments:
             + self.tokens * fit.shift.square().sum()
         )
         return max(float(squared), 0.0) / self.target_energy
+
+
+class Narrowing:
+    """Decides which channels of one layer stay (a `Collector`).
+
+    Args:
+        number: of the layer.
+        layer: as it is.
+        parts: names of its feed-forward matrices.
+        count: of the channels to keep.
+        score: see `Moments.keep`.
+        refit: whether the output matrix is fitted to the channels that stay.
+    """
+
+    def __init__(self, number: int, layer: Layer, parts: FeedForward, count: int, score: str, *, refit: bool) -> None:
+        self._layer, self._parts, self._count, self._score, self._refit = layer, parts, count, score, refit
+        self._writer = f"mlp.{parts.writer}"
+        bias = layer.tensors.get(f"{self._writer}.bias")
+        self._moments = Moments(layer.tensors[f"{self._writer}.weight"], centred=bias is not None, layer=number)
+
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
+        """Count one sequence."""
+        self._moments.add(base[self._writer], now[self._writer])
+
+    def finish(self) -> Change:
+        """Cut the matrices to the channels that stay."""
+        kept = self._moments.keep(self._count, self._score)
+        fit = self._moments.refit(kept) if self._refit else self._moments.slice(kept)
+        tensors = {}
+        for name, tensor in self._layer.tensors.items():
+            if name.startswith(tuple(f"mlp.{reader}." for reader in self._parts.readers)):
+                tensors[name] = tensor[kept]
+        tensors[f"{self._writer}.weight"] = fit.weight.float()
+        if f"{self._writer}.bias" in self._layer.tensors:
+            tensors[f"{self._writer}.bias"] = self._layer.tensors[f"{self._writer}.bias"] + fit.shift.float()
+        return Change(tensors, {
+            "kept": kept.tolist(), "penalty": fit.penalty, "error": self._moments.error(kept, fit),
+            "warnings": self._moments.warnings if self._refit else [],
+        })  # fmt: skip

@@ -13,7 +13,7 @@ from edgelm.compress.config import keep_layers
 from edgelm.errors import BadOption
 
 if TYPE_CHECKING:
-    from edgelm.compress.model import Decoder
+    from edgelm.compress.stream.model import Model
 
 _DAMAGE = 0.15  # share of the layers above which generation is known to suffer first (arXiv 2408.11796)
 _RUIN = 0.25  # share above which nobody gets a usable model without knowing why
@@ -66,9 +66,9 @@ class Depth:
             )
         return keep_layers(config, range(layers - self.drop))
 
-    def apply(self, model: Decoder, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
+    def apply(self, model: Model, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
         """Remove the layers; the others keep their bytes."""
-        layers = len(model.layers)
+        layers = model.layers
         similar = similarity(model, batches, 1 if self.score == "bi" else self.drop, progress)
         if self.score == "bi":
             scores = [1 - cosine for cosine in similar]
@@ -86,14 +86,15 @@ class Depth:
         return [f"depth: {self.drop} of {layers} layers removed; above {_DAMAGE:.0%} free generation suffers first"]
 
 
-def similarity(model: Decoder, batches: Sequence[Tokens], span: int, progress: Progress) -> list[float]:
+def similarity(model: Model, batches: Sequence[Tokens], span: int, progress: Progress) -> list[float]:
     """Mean cosine of x_l and x_{l+span} for l = 0 … L−span, over all tokens but the first of each sequence."""
     passages = [model.enter(tokens) for tokens in batches]
     window = deque([passages], maxlen=span)
     cosines = []
-    for layer in range(len(model.layers)):
-        progress("depth: score layers", layer, len(model.layers))
-        passages = [model.run(layer, passage) for passage in passages]
+    for number in range(model.layers):
+        progress("depth: score layers", number, model.layers)
+        layer = model.layer(number)
+        passages = [layer.run(passage) for passage in passages]
         if len(window) == span:
             cosines.append(_mean_cosine([p.x_TD for p in window[0]], [p.x_TD for p in passages]))
         window.append(passages)

@@ -3,47 +3,80 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgelm.compress.base import Tokens
-from edgelm.compress.model import Decoder
+from edgelm.compress.stream.model import Model
 
 _ROWS = 256  # positions whose logits are in memory at a time
+_BLOCK = 8192  # rows of the head that are in float32 at a time
+
+
+@dataclass(frozen=True)
+class Head:
+    """What makes logits of the states that it is given, in float32, from a matrix kept as stored."""
+
+    weight_VD: Tensor  # noqa: N815
+    bias_V: Tensor | None  # noqa: N815
+
+    def __call__(self, states_TD: Tensor) -> Tensor:
+        """The logits (T × V)."""
+        blocks = [states_TD.float() @ block_BD.float().T for block_BD in self.weight_VD.split(_BLOCK)]
+        logits_TV = torch.cat(blocks, dim=-1)
+        return logits_TV if self.bias_V is None else logits_TV + self.bias_V.float()
+
+    def of(self, ids: Sequence[int] | None) -> Head:
+        """The head for these tokens alone, in this order; None: for all."""
+        if ids is None:
+            return self
+        rows = torch.from_numpy(np.asarray(ids, np.int64))
+        return Head(self.weight_VD[rows], None if self.bias_V is None else self.bias_V[rows])
 
 
 @dataclass(frozen=True)
 class Reference:
     """What the base predicts on held-out text, kept as final states and head: far smaller than its logits."""
 
-    held_out: Sequence[Tokens]
     states: list[Tensor]  # T × D of each sequence
-    head: nn.Linear
+    head: Head
 
     @classmethod
-    def of(cls, base: Decoder, held_out: Sequence[Tokens]) -> Reference:
-        """Run the base before it is changed."""
-        return cls(held_out, [base.final_states(tokens) for tokens in held_out], base.head)
+    def of(cls, base: Model, held_out: Sequence[Tokens], progress: Callable[[int, int], object]) -> Reference:
+        """Run the base."""
+        return cls(base.final_states(held_out, progress), Head(*base.head()))
 
     @torch.no_grad()
-    def compare(self, result: Decoder) -> dict[str, Any]:
+    def compare(
+        self, result: Model, held_out: Sequence[Tokens], idmap: Sequence[int] | None,
+        progress: Callable[[int, int], object],
+    ) -> dict[str, Any]:  # fmt: skip
         """Perplexities of base and result, and KL(base ‖ result) in nats a token.
 
         The perplexity is exp of the mean negative log-likelihood of every token but the first of a sequence.
+
+        Args:
+            result: the compressed model.
+            held_out: the same sequences, in the result's tokens.
+            idmap: the base's token of each of the result's, where some were left out: the base then predicts over
+                these alone.
+            progress: told how many of how many layers are behind.
         """
+        base_head, head = self.head.of(idmap), Head(*result.head())
         loss_base = loss_result = divergence = 0.0
         count = 0
-        for tokens, base_TD in zip(self.held_out, self.states, strict=True):
-            result_TD = result.final_states(tokens)
+        states = result.final_states(held_out, progress)
+        for tokens, base_TD, result_TD in zip(held_out, self.states, states, strict=True):
             for start in range(0, len(tokens) - 1, _ROWS):
                 rows = slice(start, min(start + _ROWS, len(tokens) - 1))
-                target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1], device=base_TD.device)[:, None]
-                base_TV = self.head(base_TD[rows]).float().log_softmax(-1)
-                result_TV = result.head(result_TD[rows]).float().log_softmax(-1)
+                target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1])[:, None]
+                base_TV = base_head(base_TD[rows]).log_softmax(-1)
+                result_TV = head(result_TD[rows]).log_softmax(-1)
                 loss_base -= float(base_TV.gather(1, target_T1).double().sum())
                 loss_result -= float(result_TV.gather(1, target_T1).double().sum())
                 divergence += float((base_TV.exp() * (base_TV - result_TV)).double().sum())

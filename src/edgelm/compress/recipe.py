@@ -56,14 +56,6 @@ def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> l
     return rows
 
 
-def need(base: Checkpoint, dtype: Dtype = "float16") -> int:
-    """Bytes of memory that `compress` takes for weights: the whole model in FP32, and the copy that is written.
-
-    The libraries, the calibration text's states and `width`'s sums over it come on top.
-    """
-    return (4 + _BYTES[stored_dtype(base, dtype)]) * base.shape.parameters
-
-
 def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
     """The torch name of the dtype that the result is stored in.
 

@@ -1,30 +1,39 @@
-"""Compress a checkpoint: load, apply the steps, write, load what was written, and say on its card what it cost."""
+"""Compress a checkpoint: apply the steps, write, run what was written, and say on its card what it cost."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+import edgelm
 from edgelm.checkpoint import Checkpoint, write_config
-from edgelm.compress.base import Config, Progress, Step
-from edgelm.compress.calibrate import Calibration, draw
+from edgelm.compress.base import Progress, Step, Tokens
+from edgelm.compress.calibrate import Calibration, draw, further
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
+from edgelm.compress.costs.forecast import forecast
 from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
-from edgelm.compress.model import Decoder
-from edgelm.compress.quality import Reference
+from edgelm.compress.page.page import write as write_page
+from edgelm.compress.quality import Head, Reference
 from edgelm.compress.recipe import Dtype, plan, stored_dtype
-from edgelm.compress.weights import save_weights
+from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.saved import restore, save, work_folder
+from edgelm.compress.stream.writing import write_weights
+from edgelm.compress.vocabulary.byte_bpe import TOKENIZER
+from edgelm.compress.vocabulary.settle import documents_of, settled
+from edgelm.compress.vocabulary.translate import Translation
+from edgelm.compress.vocabulary.trim import STALE, tokenizer_files
 from edgelm.data.texts import TextSource
 from edgelm.errors import MissingInput, Unsupported
 from edgelm.files import disk_errors
-from edgelm.folders import new_folder
+from edgelm.folders import new_folder, require_fresh
 from edgelm.plugins import spec_of
 
 _COPIED = (
@@ -48,6 +57,9 @@ def compress(
 ) -> Checkpoint:
     """Write the compressed checkpoint into the new folder `out`: a stock model with its card.
 
+    No more than a layer, the head and the calibration text's states are in memory. A run that was killed goes on where
+    it was when it is started again.
+
     Args:
         base: what to compress.
         steps: applied in order; those that would change nothing are left out.
@@ -64,63 +76,104 @@ def compress(
         BadOption: an option does not fit the model, the text is too little, or `out` is taken.
         MissingInput: the base has no weights.
     """
+    texts = list(texts) or [built_in()]
+    steps = settled(base, steps, lambda: texts, counting=True)
     rows = plan(base, steps, dtype)
     if not base.has_weights:
         raise MissingInput(f"{base.path} holds no weights", mend="give a whole checkpoint; --plan works without")
-    texts = list(texts) or [built_in()]
+    require_fresh(out)
     options = {
         "texts": [{"name": text.name, "sha256": text.sha256} for text in texts], "tokens": tokens,
         "sequence": sequence, "seed": seed, "dtype": dtype,
     }  # fmt: skip
-    with new_folder(out) as folder:
-        calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
-        if calibration.record["fallback"]:
-            progress(BUILT_IN_WARNING, 0, 1)
-        progress("load the base", 0, 1)
-        model = Decoder.load(base)
-        reference = Reference.of(model, calibration.held_out)
-        records = _apply(model, steps, calibration, progress)
+    calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
+    if calibration.record["fallback"]:
+        progress(BUILT_IN_WARNING, 0, 1)
+    identity = {
+        "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
+        "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    with work_folder(out, identity) as work, new_folder(out) as folder:
+        model = _opened(base, texts)
+        model.base = _opened(base, ())
+        model.healing = lambda count: _in_own_tokens(model, further(base, texts, calibration, sequence, seed, count))
+        records = _apply(model, steps, calibration, work, progress)
         target = stored_dtype(base, dtype)
         progress("write", 0, 1)
-        config, tensors = model.config, model.tensors(list(rows[-1].shape.tensors))
-        cast = _write(base, config, tensors, folder, target)
-        del model, tensors
-        quality = _judge(Checkpoint(folder), target, reference, progress)
-        Checkpoint(folder).write_card(result_card(base, rows, records, calibration, cast, quality, options))
+        cast = _write(base, model, folder, target)
+        quality = _judge(Checkpoint(folder), model, target, calibration, progress)
+        for record, row in zip(records, rows[1:], strict=True):
+            record |= {"parameters": row.parameters, "bytes": row.bytes}
+        needs = asdict(forecast(base, rows, tokens, dtype))
+        card = result_card(base, rows, records, calibration, cast, quality, options, needs)
+        Checkpoint(folder).write_card(card)
+        write_page(Checkpoint(folder))
     return Checkpoint(out)
 
 
-def _apply(model: Decoder, steps: Sequence[Step], calibration: Calibration, progress: Progress) -> list[dict[str, Any]]:
-    """Apply the steps that change something; what each did, for the card."""
+def _opened(base: Checkpoint, texts: Sequence[TextSource]) -> Model:
+    """The base's model, with its tokenizer's files and the text that a step may count tokens in."""
+    model = Model.of(base)
+    model.files = tokenizer_files(base.path)
+    model.documents = documents_of(texts)
+    return model
+
+
+def _apply(
+    model: Model, steps: Sequence[Step], calibration: Calibration, work: Path, progress: Progress
+) -> list[dict[str, Any]]:
+    """Apply the steps that change something, or take what an interrupted run has left; what each did, for the card."""
     records = []
-    for step in steps:
-        if not step.idle(model.config):
+    for number, step in enumerate(step for step in steps if not step.idle(model.config)):
+        folder = work / f"{number}-{spec_of(step).partition(':')[0]}"
+        record = restore(model, folder)
+        if record is None:
+            folder.mkdir(exist_ok=True)
+            model.folder = folder
             start = time.perf_counter()
-            record = step.apply(model, calibration.batches, progress)
-            records.append({"step": spec_of(step), **record, "seconds": round(time.perf_counter() - start, 3)})
+            made = step.apply(model, _in_own_tokens(model, calibration.batches), progress)
+            record = {"step": spec_of(step), **made, "seconds": round(time.perf_counter() - start, 3)}
+            save(model, folder, record)
+        records.append(record)
     return records
 
 
-def _write(base: Checkpoint, config: Config, tensors: dict[str, Tensor], folder: Path, dtype: str) -> dict[str, Any]:
+def _in_own_tokens(model: Model, sequences: Sequence[Tokens]) -> Sequence[Tokens]:
+    """Sequences of the base's tokens in those that the model has by now."""
+    if model.idmap is None:
+        return sequences
+    assert model.base is not None
+    translation = Translation(model.base.files[TOKENIZER], model.files[TOKENIZER], model.idmap)
+    return [translation(tokens) for tokens in sequences]
+
+
+def _write(base: Checkpoint, model: Model, folder: Path, dtype: str) -> dict[str, Any]:
     """Write weights, configuration and what is copied; what the cast to `dtype` did, for the card."""
     with disk_errors(folder):
-        write_config(folder / "config.json", portable(config, dtype))
+        write_config(folder / "config.json", portable(model.config, dtype))
         for name in _COPIED:
-            if (base.path / name).is_file():
+            if name in model.files:
+                (folder / name).write_bytes(model.files[name])
+            elif (base.path / name).is_file() and not (model.idmap and name in STALE):
                 shutil.copyfile(base.path / name, folder / name)
-        return save_weights(folder / "model.safetensors", tensors, getattr(torch, dtype))
+    return write_weights(model, folder, getattr(torch, dtype))
 
 
-def _judge(result: Checkpoint, dtype: str, reference: Reference, progress: Progress) -> dict[str, Any]:
-    """Load what was written, run it once in its own dtype, and compare it with the base.
+def _judge(
+    result: Checkpoint, model: Model, dtype: str, calibration: Calibration, progress: Progress
+) -> dict[str, Any]:
+    """Run what was written, once in its own dtype, and compare it with the base.
 
     Raises:
         Unsupported: it overflows in its own dtype.
     """
-    progress("judge the result", 0, 1)
-    model = Decoder.load(result, getattr(torch, dtype))
-    probe = reference.held_out[0]
-    if not bool(torch.isfinite(model.head(model.final_states(probe))).all()):
+    told = partial(progress, "judge the result")
+    held_out = _in_own_tokens(model, calibration.held_out)
+    probe = Model.of(result, getattr(torch, dtype)).final_states(held_out[:1], told)[0]
+    written = Model.of(result)
+    if not bool(torch.isfinite(Head(*written.head())(probe)).all()):
         raise Unsupported(f"the result overflows when run in {dtype}", mend="store it as --dtype float32")
-    model.network.float()
-    return reference.compare(model)
+    old = held_out if model.idmap is None else [[model.idmap[token] for token in tokens] for tokens in held_out]
+    assert model.base is not None
+    reference = Reference.of(model.base, old, partial(progress, "run the base"))
+    return reference.compare(written, held_out, model.idmap, told)

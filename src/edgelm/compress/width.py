@@ -1,4 +1,4 @@
-"""Narrow the feed-forward layers: keep the channels that matter, refit what reads them (arXiv 2210.17323)."""
+"""Narrow a model: feed-forward channels, the residual stream, query heads; refit what reads them (arXiv 2210.17323)."""
 
 from __future__ import annotations
 
@@ -7,76 +7,88 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgelm.compress.base import Config, Progress, Tokens
+from edgelm.compress.maths.attention import plan_heads
+from edgelm.compress.maths.hidden_plan import BasisName, check_square, planned
 from edgelm.errors import BadOption
-from edgelm.files import canonical_json, sha256_bytes
+from edgelm.shapes import shape_of
 
 if TYPE_CHECKING:
-    from edgelm.compress.model import Decoder
+    from edgelm.compress.stream.model import Model
 
 _ALIGN, _ALIGN_SMALL, _SMALL = 128, 4, 512  # multiples wanted of F′; the second for models whose F is below _SMALL
+_KEYS = {"ffn": "intermediate_size", "hidden": "hidden_size", "heads": "num_attention_heads"}
 
 
 @dataclass(frozen=True)
 class Width:
-    """Keep the same number of hidden channels in every layer.
+    """Keep as many channels, coordinates or heads in every layer; one at least of the first three is given.
 
     Attributes:
-        ffn: how many channels stay.
-        score: what ranks them: `obs` the output error that is left after refitting, `wact` energy, `act` mean
-            activation.
+        ffn: feed-forward channels that stay.
+        score: what ranks channels and heads: `obs` the output error that is left after refitting, `wact` energy, `act`
+            mean activation.
         update: `ls` refits the output matrix by least squares on the compressed model's own stream.
+        hidden: coordinates of the residual stream that stay, the width of the model.
+        heads: query heads that stay: of every group as many, or whole groups.
+        basis: which coordinates: `pca` turns the stream to its main directions first, `channels` takes some as they
+            are. Where a model has LayerNorms, or its head is its embedding, channels; else pca.
+        untie: give such a model a head of its own, so that pca can turn it.
+        refit: fit what reads the narrowed stream to it by least squares.
     """
 
-    ffn: int
+    ffn: int | None = None
     score: Literal["obs", "act", "wact"] = "obs"
     update: Literal["ls", "none"] = "ls"
+    hidden: int | None = None
+    heads: int | None = None
+    basis: BasisName | None = None
+    untie: bool = False
+    refit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ffn is None and self.hidden is None and self.heads is None:
+            raise BadOption("width says nothing to narrow", mend="width:ffn=8192, hidden= or heads=, for example")
+
+    def parts(self, config: Config) -> list[str]:
+        """What is narrower afterwards: `ffn`, `hidden`, `heads`."""
+        return [part for part, key in _KEYS.items() if getattr(self, part) not in (None, config.get(key))]
 
     def idle(self, config: Config) -> bool:
-        """Whether all channels stay."""
-        return self.ffn == config["intermediate_size"]
+        """Whether everything stays as wide as it is."""
+        return not self.parts(config)
 
     def plan(self, config: Config) -> Config:
-        """The configuration with the feed-forward width `ffn`.
+        """The configuration of the narrower model.
 
         Raises:
-            BadOption: not between 1 and the model's own width, or no multiple of what the kernels want.
+            BadOption: a width is not between 1 and the model's own, no multiple of what the kernels want, or none that
+                can be run elsewhere.
         """
-        ffn = config["intermediate_size"]
+        parts = self.parts(config)
+        if "ffn" in parts:
+            config = {**config, "intermediate_size": self._aligned_ffn(config["intermediate_size"])}
+        if self.hidden is not None and "hidden" in parts:
+            config = planned(config, self.hidden, basis=self.basis, untie=self.untie, heads=self.heads)
+        if self.heads is not None and "heads" in parts:
+            config = plan_heads(config, self.heads)
+            check_square(shape_of(config), config["hidden_size"], self.heads)
+        return config
+
+    def _aligned_ffn(self, ffn: int) -> int:
+        assert self.ffn is not None
         align = _ALIGN if ffn >= _SMALL else _ALIGN_SMALL
         if not 0 < self.ffn <= ffn:
             raise BadOption(f"width:ffn={self.ffn} does not fit a feed-forward width of {ffn}",
                             mend=f"give a multiple of {align} below {ffn}")  # fmt: skip
-        if self.ffn % align and not self.idle(config):
+        if self.ffn % align:
             below = self.ffn // align * align
             near = [str(n) for n in (below, below + align) if 0 < n <= ffn]
             raise BadOption(f"width:ffn={self.ffn} is no multiple of {align}", why="other widths run slower",
                             mend=f"the nearest: {' or '.join(near) or ffn}")  # fmt: skip
-        return {**config, "intermediate_size": self.ffn}
+        return self.ffn
 
-    def apply(self, model: Decoder, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
+    def apply(self, model: Model, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
         """Narrow layer by layer, each seeing the stream that the narrowed ones before it make."""
-        from edgelm.compress.channels import Moments  # torch, which a plan does without
+        from edgelm.compress.maths.widths import narrow  # torch, which a plan does without
 
-        base = [model.enter(tokens) for tokens in batches]
-        narrowed = list(base)
-        kept_by_layer, penalties, errors = [], [], []
-        for layer in range(len(model.layers)):
-            progress("width: narrow layers", layer, len(model.layers))
-            writer = model.writer(layer)
-            moments = Moments(writer.weight, centred=writer.bias is not None, layer=layer)
-            for number, (x, y) in enumerate(zip(base, narrowed, strict=True)):
-                base[number], a_TF = model.run_watching(layer, x)
-                moments.add(a_TF[1:], model.run_watching(layer, y)[1][1:])
-            kept = moments.keep(self.ffn, self.score)
-            fit = moments.refit(kept) if self.update == "ls" else moments.slice(kept)
-            model.narrow(layer, kept, fit.weight, fit.shift)
-            narrowed = [model.run(layer, y) for y in narrowed]
-            kept_by_layer.append(kept.tolist())
-            penalties.append(fit.penalty)
-            errors.append(moments.error(kept, fit))
-        return {
-            "kept_sha256": sha256_bytes(canonical_json(kept_by_layer)),
-            "penalty": penalties,
-            "error": errors,  # of each layer's output, relative
-            "warnings": moments.warnings if self.update == "ls" else [],
-        }
+        return narrow(model, batches, self, progress)

@@ -1,0 +1,1 @@
+"""What a compression takes and what its result will need: arithmetic on dimensions, without torch or weights."""

@@ -1,0 +1,49 @@
+"""What compressing takes on this machine: memory at the most, and disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from edgelm.compress.base import Config
+from edgelm.shapes import Shape, shape_of
+
+LIBRARIES = 450_000_000  # bytes of Python, torch and transformers
+_SOLVING = (
+    6  # matrices of F × F in memory at the most while channels are chosen: two sums, a factor, an inverse, two more
+)
+_DOUBLE_BELOW = 4096  # channels up to which they are in double precision, as in `compress/channels.py`
+
+
+def peak(base: Config, configs: Sequence[Config], tokens: int, width: int) -> int:
+    """Bytes of memory at the most, about.
+
+    Args:
+        base: configuration of the base.
+        configs: of the model after each step.
+        tokens: of calibration text.
+        width: bytes of a stored weight.
+    """
+    shape = shape_of(base)
+    layer = 4 * layer_parameters(shape)
+    streams = 2 * 4 * tokens * shape.width
+    heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 3 * 4 * 256 * shape.vocab
+    narrowed = any(shape_of(config).ffn != shape.ffn for config in configs)
+    cell = 8 if shape.ffn <= _DOUBLE_BELOW else 4
+    solving = _SOLVING * cell * shape.ffn**2 + 3 * cell * shape.width * shape.ffn if narrowed else 0
+    return LIBRARIES + streams + max(2 * layer + solving, heads)
+
+
+def disk(base: Config, configs: Sequence[Config], width: int) -> int:
+    """Bytes of disk at the most, about: what steps change, in float32, and the result."""
+    shapes = [shape_of(config) for config in (base, *configs)]
+    changed = sum(4 * shape.layers * layer_parameters(shape) for before, shape in pairwise(shapes)
+                  if (shape.ffn, shape.width, shape.heads, shape.kv_heads)
+                  != (before.ffn, before.width, before.heads, before.kv_heads))  # fmt: skip
+    return changed + width * shapes[-1].parameters
+
+
+def layer_parameters(shape: Shape) -> int:
+    """Parameters of one layer."""
+    outside = shape.head_parameters * (1 if shape.tied else 2)
+    return (shape.parameters - outside) // shape.layers

@@ -1,0 +1,1 @@
+"""Training a cut model to say again what its base says."""

@@ -1,0 +1,121 @@
+"""Healing layer by layer: each learns to give what the base has at its place, from what the healed ones before it give.
+
+    min Σ_t ‖f′_l(x̂_l) − x_{l+1}‖² / ‖x_{l+1}‖²
+
+x is the base's stream, x̂ that behind the layers healed so far. Where layers are left out, the one before them learns
+to do their work as well. One layer is in memory at a time, with its gradients and Adam's two moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from edgelm.compress.base import Progress, Tokens
+from edgelm.compress.healing.lessons import lessons
+from edgelm.compress.healing.loop import learn
+from edgelm.compress.stream.layer import Layer, Passage
+from edgelm.compress.stream.model import Model
+from edgelm.errors import Unsupported
+from edgelm.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from edgelm.compress.heal import Heal
+
+HELD = 32_768  # tokens whose states are in memory, at the most; what else is to be read is read from these again
+
+
+def heal_layers(
+    model: Model, teacher: Model, text: Sequence[Tokens], how: Heal, lr: float, progress: Progress
+) -> list[list[float]]:
+    """Heal every layer of the model, and write it; the loss of each update, layer by layer.
+
+    A layer that an earlier, interrupted run has written is taken from there.
+
+    Args:
+        model: what is healed.
+        teacher: see `teacher_of`.
+        text: sequences, of which every layer learns; their states are in memory.
+        how: tokens, batch and seed.
+        lr: Adam's rate at its peak.
+        progress: told how many layers are done.
+
+    Raises:
+        Unsupported: the model's stream is not as wide as the base's.
+    """
+    assert model.folder is not None
+    if model.config["hidden_size"] != teacher.config["hidden_size"]:
+        raise Unsupported("heal:method=block cannot heal a model that is narrower than its base",
+                          why="the two are compared behind every layer", mend="give method=full or lora")  # fmt: skip
+    target, stream = _Stream(teacher, text), _Stream(model, text)
+    curves: list[list[float]] = []
+    for number, stop in enumerate([*model.kept[1:], teacher.layers]):  # what the next layer read in the base
+        progress("heal: layers", number, model.layers)
+        target.run_to(stop)
+        said = model.folder / f"layer-{number:05}.json"
+        if said.is_file():
+            model.adopt(said.with_suffix(".safetensors"))
+        else:
+            order = lessons(text, how.tokens, how.batch, f"{how.seed}/{number}")
+            tensors, curve = _healed(model, number, stream.passages, target.passages, order, lr)
+            model.put_layer(number, tensors)
+            write_json(said, curve)
+        curves.append(read_json(said))
+        stream.run_to(number + 1)
+    return curves
+
+
+class _Stream:
+    """All sequences on their way through one model."""
+
+    def __init__(self, model: Model, text: Sequence[Tokens]) -> None:
+        self.model, self.behind = model, 0  # layers
+        self.passages = [model.enter(tokens) for tokens in text]
+
+    def run_to(self, stop: int) -> None:
+        """Run the layers before `stop`, as they are by now."""
+        for number in range(self.behind, stop):
+            layer = self.model.layer(number)
+            for place, passage in enumerate(self.passages):
+                self.passages[place] = layer.run(passage)
+        self.behind = stop
+
+
+class _Learner(Layer):
+    """A layer that learns."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The stock layer, whose parameters are learned."""
+        return self._module.requires_grad_(True)
+
+    def output(self, passage: Passage) -> Tensor:
+        """The stream behind it (T × D), with gradients."""
+        x_1TD = self._module(passage.x_TD[None], **passage.calls[self.kind])
+        return (x_1TD[0] if isinstance(x_1TD, tuple) else x_1TD)[0]
+
+
+def _healed(
+    model: Model, number: int, given: Sequence[Passage], wanted: Sequence[Passage], order: Sequence[Sequence[int]],
+    lr: float,
+) -> tuple[dict[str, Any], list[float]]:  # fmt: skip
+    """A layer's tensors after learning to make of `given` what is `wanted`, and the loss of each update."""
+    layer = _Learner(model.config, number, model.layer_tensors(number))
+
+    def passes(lesson: Sequence[int]) -> Iterator[Tensor]:
+        tokens = sum(len(given[place].x_TD) for place in lesson)
+        for place in lesson:
+            yield relative_error(layer.output(given[place]), wanted[place].x_TD) / tokens
+
+    losses = learn(layer.module, order, passes, lr, lambda update: None)
+    return {name: parameter.detach() for name, parameter in layer.module.named_parameters()}, losses
+
+
+def relative_error(made_TD: Tensor, wanted_TD: Tensor) -> Tensor:
+    """The squared distance of each token by the square of what is wanted, summed: all tokens count alike.
+
+    Even the first, whose activations are orders of magnitude larger, and which the others must go on finding so.
+    """
+    return ((made_TD - wanted_TD).square().sum(-1) / wanted_TD.square().sum(-1).clamp_min(1e-30)).sum()

@@ -1,0 +1,101 @@
+"""What a run leaves for the next one, should it be killed: finished steps, and the layers of the one in progress."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.pieces import Piece, pieces_of
+from edgelm.errors import BadOption, InputError
+from edgelm.files import disk_errors, read_bytes, read_json, write_bytes, write_json
+
+DONE, IDENTITY = "done.json", "identity.json"
+
+
+@contextlib.contextmanager
+def work_folder(out: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
+    """A hidden folder beside `out` for what is finished on the way.
+
+    It is removed when the block ends well or with an `InputError`; a run that is killed leaves it. If one of the same
+    identity has, the block goes on from what is there; what one of another identity has left is removed.
+
+    Raises:
+        BadOption: another process is at work on `out`.
+    """
+    folder = out.parent / f".{out.name}.work"
+    with disk_errors(out):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    try:
+        _claim(lock, out)
+        said = folder / IDENTITY
+        if not said.is_file() or read_json(said) != identity:
+            _empty(folder)
+            write_json(said, identity)
+        try:
+            yield folder
+        except InputError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _claim(lock: int, out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system when this process ends, however it ends
+    except BlockingIOError:
+        raise BadOption(f"another run is making {out}", mend="wait for it, or choose another -o") from None
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
+    """Say that the step of this folder is finished: what the model is now, and the step's record for the card."""
+    rows: dict[int, str] = {}
+    pieces = {}
+    for name, piece in model.pieces.items():
+        if piece.rows is not None and id(piece.rows) not in rows:
+            rows[id(piece.rows)] = f"rows-{len(rows)}.npy"
+            np.save(folder / rows[id(piece.rows)], piece.rows)
+        pieces[name] = [str(piece.stored.file), piece.stored.name, rows.get(id(piece.rows))]
+    for name, content in model.files.items():
+        write_bytes(folder / "files" / name, content)
+    write_json(folder / DONE, {
+        "config": model.config, "pieces": pieces, "files": sorted(model.files), "kept": model.kept,
+        "idmap": model.idmap, "record": dict(record),
+    })  # fmt: skip
+
+
+def restore(model: Model, folder: Path) -> dict[str, Any] | None:
+    """Make the model what the step of this folder left, and return the step's record; None if it is not finished."""
+    if not (folder / DONE).is_file():
+        return None
+    said = read_json(folder / DONE)
+    stored: dict[str, dict[str, Piece]] = {}
+    pieces = {}
+    for name, (file, tensor, rows) in said["pieces"].items():
+        if file not in stored:
+            stored[file] = pieces_of(Path(file))
+        kept = np.load(folder / rows) if rows else None
+        pieces[name] = replace(stored[file][tensor], rows=kept)
+    model.pieces, model.config, model.idmap, model.kept = pieces, said["config"], said["idmap"], said["kept"]
+    model.files = {name: read_bytes(folder / "files" / name) for name in said["files"]}
+    record: dict[str, Any] = said["record"]
+    return record

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.compress.stream.model import Model
+from edgelm.stock import load_model
+
+
+def quiet(done: int, total: int) -> None:
+    """A progress nobody watches."""
+
+
+def forward(checkpoint: Checkpoint, tokens: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return load_model(checkpoint, torch.float32).model(torch.tensor([tokens]), use_cache=False)[0][0]
+
+
+def test_layer_by_layer_is_the_forward_pass(base: Checkpoint, opened: Any, batches: list[list[int]]) -> None:
+    model = opened(base)
+    for tokens in batches[:2]:
+        assert torch.equal(model.final_states([tokens], quiet)[0], forward(base, tokens))
+
+
+def test_each_layer_keeps_to_its_window(
+    make_checkpoint: Callable[..., Path], opened: Any, batches: list[list[int]]
+) -> None:
+    checkpoint = Checkpoint(make_checkpoint("qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=2))
+    model = opened(checkpoint)
+    assert set(model.enter(batches[0]).calls) == {"full_attention", "sliding_attention"}
+    assert torch.equal(model.final_states(batches[:1], quiet)[0], forward(checkpoint, batches[0]))
+    model.keep_layers([0, 3])
+    assert model.config["layer_types"] == ["full_attention", "sliding_attention"]
+
+
+def test_scaled_rotation_is_the_forward_pass(
+    make_checkpoint: Callable[..., Path], opened: Any, batches: list[list[int]]
+) -> None:
+    rope = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32}  # fmt: skip
+    checkpoint = Checkpoint(make_checkpoint("llama", rope_parameters=rope))
+    assert torch.equal(opened(checkpoint).final_states(batches[:1], quiet)[0], forward(checkpoint, batches[0]))
+
+
+def test_watching_sees_what_modules_are_given(model: Model, batches: list[list[int]]) -> None:
+    passage, layer = model.enter(batches[0]), model.layer(1)
+    writer = "mlp.fc2" if model.config["model_type"] == "phi" else "mlp.down_proj"
+    after, seen = layer.watch(passage, [writer, "self_attn.q_proj"])
+    assert seen[writer].shape == (len(batches[0]), 128)
+    assert seen["self_attn.q_proj"].shape == (len(batches[0]), 64)
+    assert torch.equal(after.x_TD, layer.run(passage).x_TD)
+
+
+def test_what_is_put_takes_the_place(model: Model, batches: list[list[int]]) -> None:
+    name = "input_layernorm.weight"
+    changed = 2 * model.layer_tensors(2)[name]
+    model.put_layer(2, {name: changed})
+    assert torch.equal(model.layer_tensors(2)[name], changed)
+    model.keep_layers([2, 3])
+    assert torch.equal(model.layer_tensors(0)[name], changed)
+
+
+def test_half_precision_is_computed_in_half(checkpoint: Checkpoint, batches: list[list[int]]) -> None:
+    states = Model.of(checkpoint, torch.float16).final_states(batches[:1], quiet)[0]
+    assert states.dtype == torch.float16
+    exact = Model.of(checkpoint).final_states(batches[:1], quiet)[0]
+    assert torch.cosine_similarity(states.float().flatten(), exact.flatten(), dim=0) > 0.999
