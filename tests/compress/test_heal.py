@@ -44,9 +44,8 @@ def cut(checkpoint: Checkpoint, opened: Any, silent: Progress, tmp_path: Path) -
     def made(name: str) -> Any:
         model: Any = opened(checkpoint)
         text = spoken(400, seed=2)
-        dropped = Depth(1).apply(model, text, silent)["dropped"]
+        Depth(1).apply(model, text, silent)
         Width(96).apply(model, text, silent)
-        model.kept = [number for number in range(4) if number not in dropped]
         model.base, model.healing = Model.of(checkpoint), spoken
         model.folder = tmp_path / name
         model.folder.mkdir(exist_ok=True)

@@ -39,7 +39,7 @@ def test_in_chunks_it_is_the_formula(given: Any, monkeypatch: pytest.MonkeyPatch
     learned = [given["states_ND"], given["head"].weight_VD, given["head"].bias_V]
     loss = summed(**given, aim=aim)
     whole = plain(given["head"](given["states_ND"]), given["teacher"](given["taught_ND"]), given["next_N"], aim)
-    assert float(loss / whole) == pytest.approx(1, abs=1e-6)
+    assert (loss / whole).item() == pytest.approx(1, abs=1e-6)
     for found, expected in zip(
         torch.autograd.grad(3 * loss, learned), torch.autograd.grad(whole, learned), strict=True
     ):
@@ -48,7 +48,7 @@ def test_in_chunks_it_is_the_formula(given: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_without_a_teachers_share_it_is_cross_entropy(given: Any) -> None:
     plain_loss = cross_entropy(given["head"](given["states_ND"]), given["next_N"], reduction="sum")
-    assert float(summed(**given, aim=Aim(alpha=0))) == pytest.approx(float(plain_loss), rel=1e-6)
+    assert summed(**given, aim=Aim(alpha=0)).item() == pytest.approx(plain_loss.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("tau", [0.7, 1.0, 4.0])
@@ -99,9 +99,9 @@ def test_padding_and_passes_change_nothing(
     pair: Distillation, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [batches[0], batches[1][:9], batches[2][:30], batches[3]]
-    alone = sum(float(pair.loss(*padded([row]))) for row in rows) / sum(len(row) - 1 for row in rows)
+    alone = sum(pair.loss(*padded([row])).item() for row in rows) / sum(len(row) - 1 for row in rows)
     for most, parts in ((4096, 1), (100, 2), (1, 4)):
         monkeypatch.setattr(distil, "_PASS", most)
-        found = [float(loss) for loss in pair.passes(rows)]
+        found = [loss.item() for loss in pair.passes(rows)]
         assert len(found) == parts
         assert sum(found) == pytest.approx(alone, rel=1e-5)

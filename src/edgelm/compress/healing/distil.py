@@ -41,10 +41,10 @@ class Aim:
         loss = self.alpha * self.tau**2 * (share_NV * (taught_NV - soft_NV)).sum()
         gradient_NV = self.alpha * self.tau * (soft_NV.exp() - share_NV)
         if self.alpha < 1:
-            hard_NV, next_N1, share = logits_NV.log_softmax(-1), next_N[:, None], 1 - self.alpha
-            loss = loss - share * hard_NV.gather(1, next_N1).sum()
-            gradient_NV += share * hard_NV.exp()
-            gradient_NV.scatter_add_(1, next_N1, torch.full_like(next_N1, -share, dtype=gradient_NV.dtype))
+            hard_NV, next_N1, rest = logits_NV.log_softmax(-1), next_N[:, None], 1 - self.alpha
+            loss = loss - rest * hard_NV.gather(1, next_N1).sum()
+            gradient_NV += rest * hard_NV.exp()
+            gradient_NV.scatter_add_(1, next_N1, torch.full_like(next_N1, -rest, dtype=gradient_NV.dtype))
         return loss, gradient_NV
 
 
