@@ -5,6 +5,7 @@ from pathlib import Path
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.costs.forecast import forecast
 from edgelm.compress.depth import Depth
+from edgelm.compress.heal import Heal
 from edgelm.compress.recipe import plan
 from edgelm.compress.width import Width
 
@@ -23,3 +24,7 @@ def test_an_8b_model_is_compressed_on_a_small_machine_for_a_phone(tmp_path: Path
     assert [answer for _, answer in found.exports.rows()] == ["yes"] * 4
     deeper = forecast(base, plan(base, [Depth(8)]), 16_384, "float16")
     assert deeper.memory < found.memory  # nothing is solved
+    healed = forecast(base, plan(base, [Depth(8), Heal(1000)]), 16_384, "float16")
+    assert healed.memory > 4 * 8_030_261_248 + 16 * 6_285_365_248
+    block = forecast(base, plan(base, [Depth(8), Heal(1000, method="block")]), 16_384, "float16")
+    assert block.memory == deeper.memory

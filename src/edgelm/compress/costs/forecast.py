@@ -40,9 +40,15 @@ def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype) -
     first, last = rows[0].shape, rows[-1].shape
     configs = [row.config for row in rows[1:]]
     return Forecast(
-        memory=memory.peak(base.config, configs, tokens, width),
+        memory=memory.peak(base.config, configs, tokens, width, whole=any(_holds_all(row.step) for row in rows)),
         disk=memory.disk(base.config, configs, width),
         phone=phone.memory(last, width), phone_base=phone.memory(first, width),
         read=phone.read_per_token(last, width), read_base=phone.read_per_token(first, width),
         exports=exports(last, trimmed=last.vocab != first.vocab),
     )  # fmt: skip
+
+
+def _holds_all(spec: str) -> bool:
+    """Whether a step has the whole model in memory, and the base."""
+    name, _, options = spec.partition(":")
+    return name == "heal" and "method=block" not in options.split(",")

@@ -12,10 +12,11 @@ LIBRARIES = 450_000_000  # bytes of Python, torch and transformers
 _SOLVING = (
     6  # matrices of F × F in memory at the most while channels are chosen: two sums, a factor, an inverse, two more
 )
+_TRAINED = 16  # bytes of a parameter that learns: itself, its gradient and two moments, in float32
 _DOUBLE_BELOW = 4096  # channels up to which they are in double precision, as in `compress/channels.py`
 
 
-def peak(base: Config, configs: Sequence[Config], tokens: int, width: int) -> int:
+def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, *, whole: bool = False) -> int:
     """Bytes of memory at the most, about.
 
     Args:
@@ -23,15 +24,17 @@ def peak(base: Config, configs: Sequence[Config], tokens: int, width: int) -> in
         configs: of the model after each step.
         tokens: of calibration text.
         width: bytes of a stored weight.
+        whole: whether a step trains the model beside the base, both in memory.
     """
     shape = shape_of(base)
+    training = 4 * shape.parameters + _TRAINED * shape_of(configs[-1]).parameters if whole else 0
     layer = 4 * layer_parameters(shape)
     streams = 2 * 4 * tokens * shape.width
     heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 3 * 4 * 256 * shape.vocab
     narrowed = any(shape_of(config).ffn != shape.ffn for config in configs)
     cell = 8 if shape.ffn <= _DOUBLE_BELOW else 4
     solving = _SOLVING * cell * shape.ffn**2 + 3 * cell * shape.width * shape.ffn if narrowed else 0
-    return LIBRARIES + streams + max(2 * layer + solving, heads)
+    return LIBRARIES + streams + max(2 * layer + solving, heads, training)
 
 
 def disk(base: Config, configs: Sequence[Config], width: int) -> int:
