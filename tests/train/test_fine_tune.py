@@ -134,7 +134,7 @@ def test_without_chats_there_is_nothing_to_tune_on(recipe, suite, tmp_path):
     shutil.copy(suite / "c4/miniature.jsonl", tmp_path / "data/c4")
     with pytest.raises(MissingInput, match="no question with an answer") as raised:
         train(recipe("sft"), tmp_path / "data", tmp_path / "model", offline=True)
-    assert raised.value.exit_code == 2 and list((tmp_path / "model/work/pretrain/states").iterdir())
+    assert raised.value.exit_code == 2 and not (tmp_path / "model/work/pretrain").exists()  # said before hours of it
     assert train(recipe(), tmp_path / "data", tmp_path / "model", offline=True).card.data[0].name == "c4"
 
 

@@ -75,3 +75,9 @@ def test_what_a_step_would_do_is_known_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["muon=-1", "adamw=0", "init=0", "theta=-5", "clip=0", "wd=-0.1", "z=-1"])
+def test_impossible_numbers_are_refused_by_name(option):
+    with pytest.raises(BadOption, match=f"{option.partition('=')[0]}=.* is not possible"):
+        parse("train", f"pretrain:{option}")

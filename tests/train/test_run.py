@@ -147,9 +147,15 @@ def test_a_longer_run_goes_on_and_tunes_anew(recipe: Recipe, suite: Path, tuned:
     assert [line["step"] for line in lines if line["stage"] == "pretrain"] == list(range(1, 13))
 
 
-def test_a_shorter_run_is_the_shorter_run(begun: Path, recipe: Recipe, suite: Path, trained: Checkpoint) -> None:
-    assert train(recipe("pretrain:steps=12"), suite, begun).digest != trained.digest
-    assert train(recipe(), suite, begun).digest == trained.digest
+def test_a_shorter_run_does_not_take_a_finished_ones_place(
+    begun: Path, recipe: Recipe, suite: Path, trained: Checkpoint
+) -> None:
+    longer = train(recipe("pretrain:steps=12"), suite, begun).digest
+    assert longer != trained.digest
+    with pytest.raises(BadOption, match="finished with 12 updates, more than are asked for"):
+        train(recipe(), suite, begun)
+    assert Checkpoint(begun).digest == longer
+    assert train(recipe("pretrain:steps=12"), suite, begun).digest == longer
 
 
 def test_fine_tuning_may_come_later(begun: Path, recipe: Recipe, suite: Path, tuned: Checkpoint) -> None:

@@ -60,7 +60,7 @@ def _write_rows(step: Sft, work: Work, shards: Shards, context: int) -> None:
     chats = np.flatnonzero(shards.chat & (shards.lengths <= context))
     if not len(chats):
         raise MissingInput("the corpus has no question with an answer to fine-tune on",
-                           mend="corpus:alpaca=en+zh, or leave sft away")  # fmt: skip
+                           mend="put Alpaca into alpaca/ of the data folder, or leave sft away")  # fmt: skip
     encoder = Encoder(work.folder("tokenizer"))
     with new_folder(folder) as partial, ShardWriter(partial, "train", shards.vocab) as writer:
         for chat in chats.tolist():

@@ -70,8 +70,8 @@ class Record:
 
     @property
     def done(self) -> dict[str, Any]:
-        """What it did."""
-        return dict(self._kept["done"])
+        """What it did; empty if it is not known to be finished."""
+        return dict(self._kept.get("done") or {})
 
     def begin(self) -> None:
         """Write down that the step is begun; what a step of unknown settings has left is removed."""

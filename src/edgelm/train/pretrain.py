@@ -51,6 +51,12 @@ class Pretrain:
         for option in ("tokens", "steps", "batch", "context", "micro", "save", "evaluate"):
             if (value := getattr(self, option)) is not None and value < 1:
                 raise BadOption(f"{option}={value} is not possible", mend=f"{option}=1 or more")
+        for option in ("muon", "adamw", "init", "theta", "clip"):
+            if (value := getattr(self, option)) is not None and not value > 0:
+                raise BadOption(f"{option}={value} is not possible", mend=f"{option}= a number above 0")
+        for option in ("wd", "z"):
+            if not getattr(self, option) >= 0:
+                raise BadOption(f"{option}={getattr(self, option)} is not possible", mend=f"{option}=0 or more")
         for option in ("warmup", "decay"):
             if (share := getattr(self, option)) is not None and not 0 <= share <= 1:
                 raise BadOption(f"{option}={share} is no share", mend=f"{option}=0.2, for example")

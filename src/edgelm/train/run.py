@@ -91,6 +91,8 @@ def _done(step: Step, work: Work) -> dict[str, Any]:
     known = work.here.told(record.done if record and record.complete else None)
     if known is not None:
         return known
+    if record and isinstance(step, Pretrain):
+        _require_no_shorter(step, record)
     together = isinstance(step, Pretrain | Sft)  # the first process alone prepares text; the model all of them train
     if record:
         (work.out / CONFIG).unlink(missing_ok=True)  # what is trained further is no checkpoint meanwhile
@@ -104,6 +106,18 @@ def _done(step: Step, work: Work) -> dict[str, Any]:
     if record:
         record.end(done)
     return work.here.told(done)
+
+
+def _require_no_shorter(step: Pretrain, record: Record) -> None:
+    """Refuse fewer updates than a finished run has behind it, before anything of its model is touched.
+
+    Raises:
+        BadOption: say how many there are.
+    """
+    done = record.done
+    if done and step.updates(done["parameters"]) < done["updates"]:
+        raise BadOption(f"{record.folder} is finished with {done['updates']} updates, more than are asked for",
+                        mend="another -o, or as many tokens or more")  # fmt: skip
 
 
 def _inputs(step: Step, work: Work) -> dict[str, Any]:

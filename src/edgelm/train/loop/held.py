@@ -50,7 +50,9 @@ class HeldOut:
         """The first row of each source."""
         return {name: source.batches(0, 1) for name, source in self._sources.items()}
 
-    def measure(self, trained: nn.Module, here: World, micro: int, *, everything: bool) -> dict[str, dict[str, float]]:
+    def measure(
+        self, trained: nn.Module, here: World, micro: int, *, everything: bool, fixed: bool = False
+    ) -> dict[str, dict[str, float]]:
         """For each source `loss` (nats a token), `tokens`, and `bpb` (bits a byte); all processes must ask.
 
         Args:
@@ -58,11 +60,12 @@ class HeldOut:
             here: the processes.
             micro: rows of a pass.
             everything: all rows, not only the first few of a source.
+            fixed: let all passes have one shape, where another would be compiled anew.
         """
         found: dict[str, dict[str, float]] = {}
         for name, source in self._sources.items():
             rows = len(source.batches.rows) if everything else min(FEW, len(source.batches.rows))
-            nats, tokens = self._sum(trained, source.batches, rows, here, micro)
+            nats, tokens = self._sum(trained, source.batches, rows, here, micro, fixed)
             if not tokens:
                 continue
             found[name] = {"loss": nats / tokens, "tokens": tokens}
@@ -70,13 +73,14 @@ class HeldOut:
                 found[name]["bpb"] = nats / tokens * source.tokens_a_byte / math.log(2)
         return found
 
-    def _sum(self, trained: nn.Module, batches: Batches, rows: int, here: World, micro: int) -> tuple[float, int]:
+    def _sum(
+        self, trained: nn.Module, batches: Batches, rows: int, here: World, micro: int, fixed: bool
+    ) -> tuple[float, int]:
         """Nats and tokens of the first rows: each process takes every so-many-th pass, all of them equally many."""
         total = torch.zeros((), dtype=torch.float64, device=here.device)
         passes = -(-rows // micro)
         for number in range(here.rank, -(-passes // here.size) * here.size, here.size):
             first = number * micro
-            fixed = here.device.type == "cuda"  # where another shape would be compiled anew
             batch = batches(min(first, rows - 1), micro if fixed else max(1, min(micro, rows - first)))
             batch.labels_BT[max(1, rows - first) :] = IGNORED
             batch = batch.to(here.device)

@@ -169,10 +169,11 @@ class Loop:
     def _look(self, trained: nn.Module, average: Average | None, update: int) -> dict[str, Any]:
         """What the model, and the average of its weights, make of held-out text after an update; at the end, of all."""
         micro, everything = self.settings.micro, update + 1 == self.settings.steps
-        found = {"held": self.held.measure(trained, self.here, micro, everything=everything)}
+        fixed = self.settings.compile
+        found = {"held": self.held.measure(trained, self.here, micro, everything=everything, fixed=fixed)}
         if average:
             with average.in_place():
-                found["held_average"] = self.held.measure(trained, self.here, micro, everything=everything)
+                found["held_average"] = self.held.measure(trained, self.here, micro, everything=everything, fixed=fixed)
         if not all(math.isfinite(source["loss"]) for held in found.values() for source in held.values()):
             self._give_up(update)
         return found

@@ -48,7 +48,9 @@ def feeds(wanted: Corpus, data: DataFolder, skipped: Callable[[str, str], object
             made.append(HubText(name, data, download=wanted.download))
     if not made:
         where = data.root or "the cache"
-        raise MissingInput(f"{where} holds no training data", why="there is nothing to read in alpaca/ and c4/",
+        passed = [f"{name} is not read: {why}" for name, why in found.skipped.items()]
+        raise MissingInput(f"{where} holds no training data",
+                           why="; ".join(passed[:3]) or "there is nothing to read in alpaca/ and c4/",
                            mend="give another --data; corpus:download=true fetches Alpaca")  # fmt: skip
     if wanted.c4zh is not None and not any(feed.name == "c4-zh" for feed in made):
         raise MissingInput(f"{data.root} holds no C4 in Chinese", mend=place_by_hand("c4-zh"))
