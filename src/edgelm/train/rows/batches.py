@@ -29,9 +29,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch there; a GPU goes on computing while it arrives."""
-        if device.type != "cuda":
-            return self
-        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in vars(self).values()))
+        held = [tensor.pin_memory() if device.type == "cuda" else tensor for tensor in vars(self).values()]
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in held))
 
 
 class Batches:
