@@ -12,7 +12,7 @@ from typing import Any
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, MissingInput
 from edgelm.train.base import Progress, Step, Work, silent
 from edgelm.train.corpus import Corpus
 from edgelm.train.export import Stored
@@ -93,6 +93,8 @@ def _done(step: Step, work: Work) -> dict[str, Any]:
         return known
     if record and isinstance(step, Pretrain):
         _require_no_shorter(step, record)
+        if any(isinstance(other, Sft) for other in work.recipe):
+            _require_questions(Shards(work.folder("corpus")))
     together = isinstance(step, Pretrain | Sft)  # the first process alone prepares text; the model all of them train
     if record:
         (work.out / CONFIG).unlink(missing_ok=True)  # what is trained further is no checkpoint meanwhile
@@ -118,6 +120,17 @@ def _require_no_shorter(step: Pretrain, record: Record) -> None:
     if done and step.updates(done["parameters"]) < done["updates"]:
         raise BadOption(f"{record.folder} is finished with {done['updates']} updates, more than are asked for",
                         mend="another -o, or as many tokens or more")  # fmt: skip
+
+
+def _require_questions(shards: Shards) -> None:
+    """Refuse a corpus without chats before hours of pretraining, if there is going to be fine-tuning.
+
+    Raises:
+        MissingInput: there are none.
+    """
+    if not shards.chat.any():
+        raise MissingInput("the corpus has no question with an answer, which sft will want",
+                           mend="put Alpaca into alpaca/ of the data folder, or leave sft away")  # fmt: skip
 
 
 def _inputs(step: Step, work: Work) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
+from edgelm.errors import BadFile, BadOption, Unsupported
 from edgelm.shapes import Shape
 from edgelm.stock import is_out_of_memory
 from edgelm.train.base import Work, silent
@@ -24,11 +24,11 @@ from edgelm.train.page import sinks
 from edgelm.train.rows.batches import Batches
 from edgelm.train.rows.packing import pack
 from edgelm.train.rows.shards import Shards, read_index
-from edgelm.train.sft import Sft
 from edgelm.train.tokenizer import digest, load
 
 if TYPE_CHECKING:
     from edgelm.train.pretrain import Pretrain
+    from edgelm.train.sft import Sft
 
 PASS = {"cpu": 8192, "cuda": 65_536}  # tokens of a pass where nothing is said
 RECENT = 20  # updates over which the card's loss is a mean
@@ -40,9 +40,6 @@ def pretrain(step: Pretrain, work: Work) -> dict[str, Any]:
     here = here_of(work)
     tokenizer = load(work.folder("tokenizer"))
     shards = corpus(work)
-    if any(isinstance(other, Sft) for other in work.recipe) and not shards.chat.any():
-        raise MissingInput("the corpus has no question with an answer, which sft will want",
-                           mend="put Alpaca into alpaca/ of the data folder, or leave sft away")  # fmt: skip
     shape = replace(step.dimensions, vocab=shards.vocab)
     tuning, answers_only = step.tuning, step.tuning.loss == "answers"
     batches = Batches(shards, pack(shards.lengths, step.row), step.row, step.seed, answers_only)
