@@ -22,12 +22,12 @@ from edgelm.compress.costs.forecast import forecast
 from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
 from edgelm.compress.page.page import write as write_page
 from edgelm.compress.quality import Head, Reference
-from edgelm.compress.recipe import Dtype, plan, stored_dtype
+from edgelm.compress.recipe import Dtype, Row, plan, stored_dtype
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.saved import restore, save, work_folder
 from edgelm.compress.stream.writing import write_weights
 from edgelm.compress.vocabulary.byte_bpe import TOKENIZER
-from edgelm.compress.vocabulary.settle import documents_of, settled
+from edgelm.compress.vocabulary.settle import settled
 from edgelm.compress.vocabulary.translate import Translation
 from edgelm.compress.vocabulary.trim import STALE, tokenizer_files
 from edgelm.data.texts import TextSource
@@ -89,33 +89,39 @@ def compress(
     calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
     if calibration.record["fallback"]:
         progress(BUILT_IN_WARNING, 0, 1)
-    identity = {
-        "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
-        "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
-    }  # fmt: skip
-    with work_folder(out, identity) as work, new_folder(out) as folder:
-        model = _opened(base, texts)
-        model.base = _opened(base, ())
+    with work_folder(out, _identity(base, rows, calibration)) as work, new_folder(out) as folder:
+        model, model.base = _opened(base), _opened(base)
         model.healing = lambda count: _in_own_tokens(model, further(base, texts, calibration, sequence, seed, count))
         records = _apply(model, steps, calibration, work, progress)
         target = stored_dtype(base, dtype)
         progress("write", 0, 1)
         cast = _write(base, model, folder, target)
         quality = _judge(Checkpoint(folder), model, target, calibration, progress)
-        for record, row in zip(records, rows[1:], strict=True):
-            record |= {"parameters": row.parameters, "bytes": row.bytes}
         needs = asdict(forecast(base, rows, tokens, dtype))
-        card = result_card(base, rows, records, calibration, cast, quality, options, needs)
+        card = result_card(base, rows, _sized(records, rows), calibration, cast, quality, options, needs)
         Checkpoint(folder).write_card(card)
         write_page(Checkpoint(folder))
     return Checkpoint(out)
 
 
-def _opened(base: Checkpoint, texts: Sequence[TextSource]) -> Model:
-    """The base's model, with its tokenizer's files and the text that a step may count tokens in."""
+def _identity(base: Checkpoint, rows: Sequence[Row], calibration: Calibration) -> dict[str, Any]:
+    """What a run must have in common with one that was killed, to go on from what that has left."""
+    return {
+        "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
+        "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def _sized(records: Sequence[dict[str, Any]], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The records of the steps, with the size of the model after each."""
+    return [record | {"parameters": row.parameters, "bytes": row.bytes}
+            for record, row in zip(records, rows[1:], strict=True)]  # fmt: skip
+
+
+def _opened(base: Checkpoint) -> Model:
+    """The base's model, with its tokenizer's files."""
     model = Model.of(base)
     model.files = tokenizer_files(base.path)
-    model.documents = documents_of(texts)
     return model
 
 

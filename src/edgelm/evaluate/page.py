@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-from edgelm.errors import MissingPackage
 from edgelm.evaluate.blind import blind
 from edgelm.evaluate.browser import embedded, script_json, shorten
 from edgelm.evaluate.cautions import cautions
@@ -21,6 +19,7 @@ from edgelm.evaluate.intervals import Interval, interval
 from edgelm.evaluate.opencompass_names import TITLES
 from edgelm.evaluate.order import in_order
 from edgelm.evaluate.references import REFERENCES, beside
+from edgelm.pages import environment
 from edgelm.report import FULL_MARK, Answer, Report, TaskScore
 from edgelm.tasks.base import Sample
 
@@ -95,17 +94,7 @@ def comparison_page(a: Report, b: Report, differences: Iterable[Difference]) -> 
 
 
 def _environment() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingPackage("jinja2", "page") from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    for write in (one, two, whole, size, millions, span, signed, clock, shorten):
-        environment.filters[write.__name__] = write
-    return environment
+    return environment(__file__, one, two, whole, size, millions, span, signed, clock, shorten)
 
 
 def _examples(answers: Sequence[Answer]) -> list[Answer]:

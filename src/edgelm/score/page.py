@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from edgelm.errors import MissingPackage
+from edgelm.pages import environment
 from edgelm.rules.base import Rules
 from edgelm.score.comparison import compare
 from edgelm.score.entries import THROUGHPUT, Entry, mean_score, ranked_scores
@@ -26,16 +25,7 @@ def render(rules: Rules, standing: Standings, entries: Iterable[Entry], referenc
     Raises:
         MissingPackage: jinja2 or matplotlib is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingPackage("jinja2", "page") from None
     by_id = {entry.submission: entry for entry in entries}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {write.__name__: write for write in WRITTEN}
     track = rules.track(standing.track)
     tasks = [task for task in rules.weights if task in standing.tasks]
     comparisons = [
@@ -43,18 +33,22 @@ def render(rules: Rules, standing: Standings, entries: Iterable[Entry], referenc
         for row in standing.board
         if reference
     ]
-    return environment.get_template(TEMPLATE).render(
-        rules=rules,
-        standing=standing,
-        entries=by_id,
-        tasks=tasks,
-        percent_tasks=[task for task in tasks if task != THROUGHPUT],
-        plots=_plots(rules, standing, by_id, reference),
-        reference=reference,
-        reference_scores=ranked_scores(rules, track, reference, standing.void) if reference else {},
-        comparisons=comparisons,
-        mean_score=mean_score,
-        why={row.submission: row.why for row in standing.board},
+    return (
+        environment(__file__, *WRITTEN)
+        .get_template(TEMPLATE)
+        .render(
+            rules=rules,
+            standing=standing,
+            entries=by_id,
+            tasks=tasks,
+            percent_tasks=[task for task in tasks if task != THROUGHPUT],
+            plots=_plots(rules, standing, by_id, reference),
+            reference=reference,
+            reference_scores=ranked_scores(rules, track, reference, standing.void) if reference else {},
+            comparisons=comparisons,
+            mean_score=mean_score,
+            why={row.submission: row.why for row in standing.board},
+        )
     )
 
 

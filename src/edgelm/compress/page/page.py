@@ -14,8 +14,8 @@ from edgelm.compress.costs import phone
 from edgelm.compress.costs.exports import Exports
 from edgelm.compress.page.bars import bars, figure
 from edgelm.compress.page.facts import Done, Facts, facts_of
-from edgelm.errors import MissingPackage
 from edgelm.files import write_bytes
+from edgelm.pages import environment
 from edgelm.train.costs.figures import clock, short, size
 
 REPORT = "report.html"
@@ -65,17 +65,9 @@ def page(card: Card) -> str:
         BadFile: a field of it is wrong.
         MissingPackage: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingPackage("jinja2", "page") from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {write.__name__: write for write in (clock, figure, four, short, size, whole)}
     facts = facts_of(card)
-    return environment.get_template("report.html.jinja").render(
+    template = environment(__file__, clock, figure, four, short, size, whole).get_template("report.html.jinja")
+    return template.render(
         facts=facts,
         reserve=phone.RESERVE,
         dimensions=_dimensions(facts),

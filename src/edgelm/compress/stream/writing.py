@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -77,17 +78,14 @@ def write_weights(model: Model, folder: Path, dtype: torch.dtype, shard: int = S
         with disk_errors(folder):
             _write(folder / name, model, group, cast)
     if len(groups) > 1:
-        total = sum(model.piece(name).stored.size and _size(model, name) for name in model.names) * dtype.itemsize
+        total = dtype.itemsize * sum(_size(model, name) for name in model.names)
         places = {tensor: name for name, group in zip(names, groups, strict=True) for tensor in group}
         write_config(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
     return cast.record
 
 
 def _size(model: Model, name: str) -> int:
-    count = 1
-    for length in model.piece(name).shape:
-        count *= length
-    return count
+    return math.prod(model.piece(name).shape)
 
 
 def _groups(model: Model, width: int, most: int) -> Iterator[list[str]]:
@@ -107,10 +105,9 @@ def _groups(model: Model, width: int, most: int) -> Iterator[list[str]]:
 def _write(path: Path, model: Model, names: Sequence[str], cast: Cast) -> None:
     """A safetensors file: the length of its header, the header, and the tensors one after another."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    place = 0
+    stored, place = _STORED[str(cast.dtype).removeprefix("torch.")], 0
     for name in names:
         size = _size(model, name) * cast.dtype.itemsize
-        stored = _STORED[str(cast.dtype).removeprefix("torch.")]
         header[name] = {"dtype": stored, "shape": list(model.piece(name).shape), "data_offsets": [place, place + size]}
         place += size
     text = json.dumps(header, separators=(",", ":")).encode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgelm.errors import MissingPackage
+from edgelm.pages import environment
 from edgelm.train.costs.figures import clock, short, size
 from edgelm.train.loop.journal import read_metrics
 from edgelm.train.page.chart import INKS, Line, chart, framed
@@ -53,25 +53,21 @@ def page(stages: Mapping[str, Path], facts: Mapping[str, Any]) -> str:
     Raises:
         MissingPackage: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingPackage("jinja2", "page") from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {"short": short, "whole": _whole}
     epochs = facts.get("epochs") or {}
     read = {name: read_metrics(path) for name, path in stages.items()}
     sources = {source: None for metrics in read.values() for source in held(metrics, "loss")}
     inks = {source: INKS[1:][number % len(INKS[1:])] for number, source in enumerate(sources)}
     shown = [_stage(TITLES.get(name, name), metrics, epochs.get(name), inks) for name, metrics in read.items()]
     tokens = sum(metrics[-1].get("tokens", 0) for metrics in read.values() if metrics)
-    return environment.get_template("curve.html.jinja").render(facts=facts, stages=shown, tokens=tokens)
+    return (
+        environment(__file__, short, whole)
+        .get_template("curve.html.jinja")
+        .render(facts=facts, stages=shown, tokens=tokens)
+    )
 
 
-def _whole(value: int) -> str:
+def whole(value: int) -> str:
+    """A whole number with narrow spaces between its thousands."""
     return f"{value:,}".replace(",", "\u202f")
 
 
@@ -87,7 +83,7 @@ def _figures(metrics: Sequence[Mapping[str, Any]], epochs: float | None) -> dict
     if not metrics:
         return {}
     last, late = metrics[-1], metrics[len(metrics) // 10 :]
-    figures = {"Updates": _whole(last["step"]), "Tokens": short(last.get("tokens", 0))}
+    figures = {"Updates": whole(last["step"]), "Tokens": short(last.get("tokens", 0))}
     if epochs:
         figures["Epochs"] = f"{epochs:.3g}"
     if losses := smoothed(series(metrics, "loss")):
