@@ -111,11 +111,11 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
         import transformers
 
         folder = tmp_path_factory.mktemp(family)
-        tokenizer = _tokenizer()
+        tokenizer, tied = _tokenizer(), overrides.pop("tied", family == "gpt2")
         settings: dict[str, Any] = {
             "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4,
             "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
-            "tie_word_embeddings": overrides.pop("tied", False), "initializer_range": 0.2,
+            "tie_word_embeddings": tied, "initializer_range": 0.2,
             "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None,
         } | overrides  # fmt: skip
         classes = {
@@ -123,7 +123,10 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
             "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
             "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
             "phi": (transformers.PhiConfig, transformers.PhiForCausalLM),
+            "gpt2": (transformers.GPT2Config, transformers.GPT2LMHeadModel),
         }
+        if family == "gpt2":  # it calls the rest as the others do
+            settings["n_inner"] = settings.pop("intermediate_size")
         if family == "qwen3":
             settings.setdefault("head_dim", 16)
         config_class, model_class = classes[family]

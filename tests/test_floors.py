@@ -32,6 +32,8 @@ ORDER = {
 # Late imports of our own: what says what a step would do needs no torch, what does it does.
 LATE_OWN = {
     ("edgelm.compress.width", "edgelm.compress.maths.widths"),
+    ("edgelm.compress.cast", "edgelm.compress.maths.casting"),
+    *(("edgelm.compress.depth", f"edgelm.compress.maths.depth_{name}") for name in ("removals", "replace", "scores")),
     ("edgelm.compress.kv", "edgelm.compress.maths.merging"), ("edgelm.compress.kv", "edgelm.compress.stream.rewrite"),
     *(("edgelm.compress.heal", f"edgelm.compress.healing.{name}") for name in ("block", "lessons", "whole")),
     ("edgelm.train.pretrain", "edgelm.train.stage"), ("edgelm.train.sft", "edgelm.train.fine_tune"),

@@ -89,7 +89,7 @@ def test_a_name_that_is_not_there_brings_the_nearest():
     ("12GB", int, 12 * 10**9), ("12GiB", int, 12 * 2**30), ("4kB", int, 4000), ("0.5KiB", int, 512),
     ("8mib", int, 2**23),
     ("90071992547409931", int, 90071992547409931), ("0.1K", int, 100), ("2.3M", int, 2_300_000),
-    ("1e-3", float, 0.001), ("2", float, 2.0), ("-.5", float, -0.5),
+    ("1e-3", float, 0.001), ("2", float, 2.0), ("-.5", float, -0.5), ("64K", float, 64e3),
     ("true", bool, True), ("No", bool, False), ("1", bool, True), ("0", bool, False),
     ("a=b", str, "a=b"), ("", str, ""), ("out/x", Path, Path("out/x")),
     ("right", Literal["left", "right"], "right"), ("right", Literal["left", "right"] | None, "right"),

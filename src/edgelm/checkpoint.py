@@ -181,6 +181,11 @@ class Checkpoint:
             counts[tensor.dtype] += tensor.size
         return dict(counts.most_common())
 
+    @property
+    def tokenizer_path(self) -> Path:
+        """The folder of the tokenizer's files."""
+        return self.path
+
     @cached_property
     def chat_template(self) -> str | None:
         """The tokenizer's chat template, if it has one."""

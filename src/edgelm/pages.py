@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgelm.errors import MissingPackage
 
 
+@cache
 def environment(module: str, *writers: Callable[..., str]) -> Any:
-    """A jinja2 environment: names that are not given are errors, values are escaped.
+    """A jinja2 environment: names that are not given are errors, values are escaped. Templates are compiled once.
 
     Args:
         module: the `__file__` of the module whose templates lie beside it.

@@ -157,7 +157,7 @@ def _options(spec: str, rest: str) -> dict[str, str]:
 
 
 def convert(text: str, hint: Any, where: str) -> Any:
-    """Read an option's text as the type of its field: int (with K, M, B or a byte unit), float, bool, str, Path, tuple.
+    """Read an option's text as its field's type: int or float (with K, M, B or a byte unit), bool, str, Path or tuple.
 
     Raises:
         BadOption: the text is no value of that type.
@@ -177,9 +177,7 @@ def convert(text: str, hint: Any, where: str) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         if hint is int:
             return _quantity(text)
-        if hint is float and not math.isfinite(float(text)):
-            raise ValueError(text)
-        return hint(text)
+        return _number(text) if hint is float else hint(text)
     except (KeyError, ValueError):
         mend = f"see edgelm show {where.partition(':')[0]}"
         raise BadOption(f"{where}={text} is not {_WANTED.get(hint, hint)}", mend=mend) from None
@@ -194,6 +192,14 @@ def plain_hint(hint: Any) -> Any:
 
 _PLAIN = (bool, int, float, str, Path)
 _WANTED = {int: "a whole number (50M and 12GB are understood)", float: "a number", bool: "true or false"}
+
+
+def _number(text: str) -> float:
+    """A finite number; one of things may have a unit, as in `vocab:keep=64K`."""
+    value = float(_quantity(text)) if text[-1:].isalpha() else float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _quantity(text: str) -> int:

@@ -62,14 +62,14 @@ def read_recipe(path: Path, kind: str | None = None) -> list[str]:
         if spec := re.sub(r"(^|\s)#.*", "", line).strip():
             steps.append(_tried(spec, kind, f"{path}, line {number}"))
     if not steps:
-        raise MissingInput(f"the recipe {path} holds no step", mend="write one spec a line, such as pretrain:steps=100")
+        raise MissingInput(f"the recipe {path} holds no step", mend=_mend(kind))
     return steps
 
 
 def _tried(spec: str, kind: str | None, where: str) -> str:
     if len(spec.split()) > 1:
         raise BadFile(f"{where}: '{spec}' is not one step", why="a spec has no spaces",
-                      mend="write one spec a line, such as pretrain:shape=125M,tokens=2.5B")  # fmt: skip
+                      mend=_mend(kind))  # fmt: skip
     if kind:
         try:
             parse(kind, spec)
@@ -77,6 +77,10 @@ def _tried(spec: str, kind: str | None, where: str) -> str:
             error.what = f"{where}: {error.what}"
             raise
     return spec
+
+
+def _mend(kind: str | None) -> str:
+    return f"write one spec a line, such as {'depth:drop=4' if kind == 'compress' else 'pretrain:steps=100'}"
 
 
 def merged(specs: Sequence[str]) -> list[str]:

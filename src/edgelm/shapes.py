@@ -116,11 +116,16 @@ def rope_parameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gpt2(config: Mapping[str, Any]) -> Shape:
-    width, heads = _dimension(config, "n_embd"), _dimension(config, "n_head")
+    # Its class takes everyone else's words as well, and before its own.
+    width, heads = (_dimension(config, word, config.get(own)) for word, own in
+                    (("hidden_size", "n_embd"), ("num_attention_heads", "n_head")))  # fmt: skip
     return Shape(
-        family="gpt2", layers=_dimension(config, "n_layer"), width=width, heads=heads, kv_heads=heads,
-        head_size=width // heads, ffn=_dimension(config, "n_inner", 4 * width), vocab=_dimension(config, "vocab_size"),
-        context=_dimension(config, "n_positions"), tied=True, attention_bias=True, output_bias=True, mlp_bias=True,
+        family="gpt2", layers=_dimension(config, "num_hidden_layers", config.get("n_layer")), width=width, heads=heads,
+        kv_heads=heads, head_size=width // heads, vocab=_dimension(config, "vocab_size"),
+        ffn=_dimension(config, "intermediate_size", _dimension(config, "n_inner", 4 * width)),
+        context=_dimension(config, "max_position_embeddings", config.get("n_positions")),
+        tied=config.get("tie_word_embeddings") is not False,
+        attention_bias=True, output_bias=True, mlp_bias=True,
     )  # fmt: skip
 
 
@@ -216,6 +221,8 @@ def _gpt2_layout(s: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield f"{at}.mlp.c_proj.weight", (s.ffn, s.width)
         yield f"{at}.mlp.c_proj.bias", (s.width,)
     yield from _norm("transformer.ln_f", s.width, bias=True)
+    if not s.tied:
+        yield from _linear("lm_head", s.vocab, s.width, bias=False)
 
 
 _LAYOUTS = {

@@ -106,7 +106,7 @@ def load_tokenizer(checkpoint: Checkpoint, *, code: bool = False) -> Any:
         Unsupported: it needs a package that is not installed.
     """
     with refusals(checkpoint, "tokenizer"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **from_folder(code))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.tokenizer_path, **from_folder(code))
     if len(tokenizer) == len(tokenizer.get_added_vocab()):  # what transformers makes of some classes without files
         raise BadFile(
             f"the tokenizer of {checkpoint.path} does not load", why="it has no vocabulary", mend=_MENDS["tokenizer"]

@@ -113,8 +113,10 @@ def test_a_plugin_shows_its_options():
     facts = _facts("hf")
     assert facts["engines"] == "hf" and {each["name"]: each["default"] for each in facts["options"]}["batch"] == "8"
     shown = CliRunner().invoke(app, ["depth"], catch_exceptions=False).stdout
-    assert "depth:drop=…" in shown and re.search(r"drop +whole number +required +how many layers go", shown)
-    assert re.search(r"score +bi or angle +bi +which ones", shown) and "Attributes" not in shown
+    assert "depth:drop=…" in shown and re.search(r"drop +whole number +how many layers go", shown)
+    assert re.search(r"score +bi, angle or kl +bi +which ones", shown) and "Attributes" not in shown
+    shown = CliRunner().invoke(app, ["kv"], catch_exceptions=False).stdout
+    assert re.search(r"heads +whole number +required +how many key/value heads stay", shown)
 
 
 def test_a_name_of_two_kinds_leads_to_both():

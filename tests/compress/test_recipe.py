@@ -63,17 +63,17 @@ assert not {"torch", "transformers"} & set(sys.modules)
 
 def test_specs() -> None:
     assert parse("compress", "width:ffn=8192,score=act,update=none") == Width(8192, "act", "none")
-    with pytest.raises(BadOption, match="score=kl"):
-        parse("compress", "depth:drop=1,score=kl")
-    with pytest.raises(BadOption, match="needs drop"):
-        parse("compress", "depth")
+    with pytest.raises(BadOption, match="score=magnitude"):
+        parse("compress", "depth:drop=1,score=magnitude")
+    with pytest.raises(BadOption, match="needs heads"):
+        parse("compress", "kv")
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"model_type": "mamba"}, "'mamba' cannot be compressed"),
-        ({"model_type": "gpt2"}, "'gpt2' cannot be compressed"),
+        ({"model_type": "bloom"}, "'bloom' cannot be compressed"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
     ],
 )

@@ -115,7 +115,8 @@ def test_card_carries_on(make_checkpoint: MakeCheckpoint, texts: list[TextSource
     assert card["base"] == base.path.name
     assert (card["slot"], card["derivation"], card["licence"]) == ("phi-2", "compressed", "MIT")
     assert card["recipe"] == ["depth:drop=1", "width:ffn=96,score=act"]
-    options = {"texts": [{"name": "squares", "sha256": ""}], **SMALL, "seed": 0, "dtype": "float16"}
+    options = {"texts": [{"name": "squares", "sha256": ""}], **SMALL, "seed": 0, "dtype": "float16", "memory": None}
+    options["tokens_asked"] = options["tokens"]
     assert card["options"] == [{"steps": [step], **options} for step in card["recipe"]]
     assert card["parents"] == [first.digest, base.digest]
     assert [source["name"] for source in card["data"]] == ["web", "squares", "squares"]

@@ -11,7 +11,7 @@ from edgelm.compress.config import portable
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.writing import write_weights
 from edgelm.compress.width import Width
-from edgelm.errors import BadOption, Unsupported
+from edgelm.errors import BadFile, BadOption
 from edgelm.shapes import shape_of
 from edgelm.stock import load_model
 
@@ -144,5 +144,5 @@ def test_weights_that_are_no_numbers_name_the_layer(
         tensors["model.layers.2.mlp.up_proj.weight"][0, 0] = torch.nan
 
     model = opened(edit(Checkpoint(make_checkpoint("llama")), spoil))
-    with pytest.raises(Unsupported, match="layer 2 computes infinities or NaN"):
+    with pytest.raises(BadFile, match=r"layers\.2\.mlp\.up_proj\.weight holds infinities or NaN"):
         Width(96, score=score).apply(model, batches, silent)

@@ -14,16 +14,20 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress
 from edgelm.compress.base import Step
 from edgelm.compress.costs.forecast import Forecast, forecast
+from edgelm.compress.costs.memory import within
 from edgelm.compress.costs.phone import CONTEXT
 from edgelm.compress.fallback import find_texts
-from edgelm.compress.recipe import Row
+from edgelm.compress.page.page import add_search
+from edgelm.compress.recipe import Row, agreed_dtype
 from edgelm.compress.recipe import plan as make_plan
 from edgelm.compress.search.found import Found
-from edgelm.compress.search.limits import Limit, limit_of
+from edgelm.compress.search.limits import Limit, limit_of, positive
+from edgelm.compress.stream.imported import imported
 from edgelm.compress.vocabulary.settle import settled
 from edgelm.data.folder import DataFolder
 from edgelm.data.texts import TextSource
 from edgelm.errors import BadOption
+from edgelm.folders import require_fresh
 from edgelm.plugins import parse
 from edgelm.recipe import steps_of
 from edgelm.score.text import size
@@ -42,14 +46,24 @@ def compress(
         Literal["quick", "full"], typer.Option(help="Go by estimates, or build the best eight and measure.")
     ] = "quick",
     calib: Annotated[
-        list[Path] | None, typer.Option(help="Calibration text (.txt, .jsonl, .json, also .gz), as often as wanted.")
+        list[Path] | None,
+        typer.Option(help="Calibration text (.txt, .jsonl, .json, .parquet, also .gz), as often as wanted."),
     ] = None,
     data: Data = None,
     offline: OfflineFlag = False,
     calib_tokens: Annotated[int, typer.Option(help="Tokens to calibrate on.")] = 16_384,
     seq: Annotated[int, typer.Option(help="Longest calibration sequence, in tokens.")] = 1024,
-    dtype: Annotated[Literal["float16", "float32", "keep"], typer.Option(help="Of the weights written.")] = "float16",
+    dtype: Annotated[
+        Literal["float16", "float32", "keep"] | None,
+        typer.Option(help="Of the weights written; float16, unless a step cast says another."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of text.")] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="What layers are run on; auto: a GPU if there is one.")
+    ] = "auto",
+    memory: Annotated[
+        str | None, typer.Option("--memory", "--mem", help="Memory that the run may take at the most, such as 6GB.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a smaller dense one that plain transformers, and llama.cpp after `deploy`, run as it is.
@@ -57,32 +71,39 @@ def compress(
     Calibration text is what --calib names, else the training text of the data folder, else a short built-in text. A run
     that was killed goes on where it was when the same command is given again.
     """
-    base = Checkpoint(model)
+    base = imported(Checkpoint(model))
     parsed = [parse("compress", spec) for spec in steps_of(steps or [], "compress")]
     texts = cache(lambda: find_texts(calib or [], DataFolder(data, offline=offline)))
-    options: dict[str, Any] = {"tokens": calib_tokens, "sequence": seq, "dtype": dtype, "seed": seed}
+    agreed = agreed_dtype(base, parsed, dtype)
+    options: dict[str, Any] = {"tokens": calib_tokens, "sequence": seq, "dtype": agreed, "seed": seed, "device": device}
     if not plan and out is None:
         raise BadOption("compress needs a folder to write", mend="add -o FOLDER, or --plan to write nothing")
     if not (parsed or fit or target_params):
         raise BadOption("compress needs steps", mend="depth:drop=2, for example, a recipe, or --fit 12GB")
+    if out is not None and not plan:
+        require_fresh(out)  # before the text is read
     found: Found | None = None
     if fit or target_params:
         found = _searched(base, parsed, limit_of(fit, target_params), texts(), options)
         parsed = found.steps
-    rows = make_plan(base, settled(base, parsed, texts, counting=False), dtype)
+    rows = make_plan(base, settled(base, parsed, texts, counting=False), agreed)
+    options["memory"] = None if memory is None else positive(memory, "--memory", "6GB, for example")
     if plan:
-        _show_plan(rows, forecast(base, rows, calib_tokens, dtype), found, json)
+        tokens = within(options["memory"], calib_tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
+        _show_plan(rows, forecast(base, rows, tokens, agreed), found, json)
         return
     assert out is not None
     if found and search == "full":
         found = _built(base, found, out, texts(), options)
-        rows = make_plan(base, settled(base, found.steps, texts, counting=False), dtype)
+        rows = make_plan(base, settled(base, found.steps, texts, counting=False), agreed)
     else:
         _run(base, parsed, out, texts(), options)
-    said: dict[str, Any] = Checkpoint(out).card.model_extra or {}
+    if found:
+        add_search(Checkpoint(out), found.facts())
+    said = Checkpoint(out).card.model_dump()  # with all that it says of the compression
     for warning in said["warnings"]:
         note(f"warning: {warning}")
-    _show_result(rows, said["quality"], found, json)
+    _show_result(rows, said, found, json)
     note(f"report: {out / 'report.html'}")
 
 
@@ -136,16 +157,40 @@ def _show_plan(rows: list[Row], needs: Forecast, found: Found | None, json: bool
     ])  # fmt: skip
 
 
-def _show_result(rows: list[Row], quality: dict[str, Any], found: Found | None, json: bool) -> None:
+def _show_result(rows: list[Row], said: dict[str, Any], found: Found | None, json: bool) -> None:
+    made = said["steps"][len(said["steps"]) - len(rows) + 1 :]  # those before are of earlier runs
     if json:
-        emit_json({**_facts(rows, found), "quality": quality})
+        emit_json(_measured(_facts(rows, found), made) | {"quality": said["quality"]})
         return
     _show_search(found)
     _show_steps(rows)
-    emit_table(("quality on held-out text", ">base", ">result"), [
-        ("perplexity", f"{quality['perplexity_base']:.4g}", f"{quality['perplexity']:.4g}"),
-        ("KL from the base, nats a token", "", f"{quality['kl']:.4g}"),
+    read, first, quality = said["forecast"]["read_base"], (made or [said])[0]["quality"], said["quality"]
+    emit_table(("quality on held-out text", ">perplexity", ">KL from the base", ">expected speed", ">measured speed"), [
+        ("base", f"{first['perplexity_base']:.4g}", "", "", ""),
+        *((step["step"], f"{step['quality']['perplexity']:.4g}", f"{step['quality']['kl']:.4g}",
+           f"{read / step['read']:.2f}×", f"{step['speed']['decode']['faster']:.2f}×") for step in made),
     ])  # fmt: skip
+    if quality["perplexity_base"] != first["perplexity_base"]:
+        note(f"of the tokens that are left, the base's perplexity is {quality['perplexity_base']:.4g}")
+    if made:
+        note(_speed(made[-1]["speed"]))
+
+
+def _speed(speed: dict[str, Any]) -> str:
+    """The measured speed in words."""
+    pace = speed["decode"]
+    return (
+        f"a token is written in {pace['ms']:.3g} ms, {pace['tokens_per_second']:.3g} a second; by the base in "
+        f"{pace['ms_base']:.3g} ms (measured on {speed['device']} in {speed['dtype']}, threads: {speed['threads']})"
+    )
+
+
+def _measured(facts: dict[str, Any], made: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of a plan with what the run has measured after each step."""
+    base, *steps = facts["steps"]
+    told = [{**step, **{key: record[key] for key in ("read", "quality", "speed", "seconds")}}
+            for step, record in zip(steps, made, strict=True)]  # fmt: skip
+    return {**facts, "steps": [base, *told]}
 
 
 def _facts(rows: list[Row], found: Found | None) -> dict[str, Any]:

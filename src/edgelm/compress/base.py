@@ -23,7 +23,10 @@ class FeedForward:
 
 
 _GATED = FeedForward(("gate_proj", "up_proj"), "down_proj")
-FAMILIES = {"llama": _GATED, "qwen2": _GATED, "qwen3": _GATED, "phi": FeedForward(("fc1",), "fc2")}
+FAMILIES = {
+    "llama": _GATED, "qwen2": _GATED, "qwen3": _GATED,
+    "phi": FeedForward(("fc1",), "fc2"), "gpt2": FeedForward(("c_fc",), "c_proj"),
+}  # fmt: skip
 
 
 class Step(Protocol):

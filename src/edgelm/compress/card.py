@@ -11,8 +11,8 @@ import transformers
 import edgelm
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.compress.calibrate import Calibration
-from edgelm.compress.fallback import BUILT_IN_WARNING
 from edgelm.compress.recipe import Row
+from edgelm.compress.stream.imported import losses
 
 _MUCH_WORSE = 2.0  # factor of perplexity worth a warning
 _MUCH_SMALLER = 0.35  # share of the parameters above which two rounds do better than one
@@ -28,6 +28,7 @@ def result_card(
     quality: Record,
     options: Record,
     needs: Record,
+    took: Record,
 ) -> Card:
     """The card of what the recipe made of `base`; what only the parent's card says is kept.
 
@@ -42,6 +43,7 @@ def result_card(
         "steps": [*parent.steps, *records],
         "options": [*_earlier_options(parent), {"steps": [record["step"] for record in records], **options}],
         "data": [*parent.data, *calibration.sources],
+        "data_allowed": (parent.model_extra or {}).get("data_allowed") is not False and calibration.allowed,
         "prompting": base.prompting,
         "parents": [base.digest, *parent.parents],
         "made_by": f"edgelm {edgelm.__version__}",
@@ -52,11 +54,17 @@ def result_card(
         "cast": cast,
         "quality": quality,
         "forecast": needs,
-        "warnings": _warnings(rows, records, calibration, cast, quality),
+        "memory": took,
+        "warnings": [*losses(base), *_warnings(rows, records, calibration, cast, quality), *_limited(options)],
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "threads": torch.get_num_threads(),
     }
-    return Card.model_validate(parent.model_dump(exclude_unset=True) | done)
+    return Card.model_validate(parent.model_dump(exclude_unset=True, exclude={"search"}) | done)
+
+
+def _limited(options: Record) -> list[str]:
+    asked, tokens = options["tokens_asked"], options["tokens"]
+    return [f"--memory left room for {tokens:,} of {asked:,} calibration tokens"] if tokens < asked else []
 
 
 def _earlier_options(parent: Card) -> list[Any]:
@@ -83,6 +91,4 @@ def _warnings(
         found.append(f"{removed:.0%} of the parameters removed in one go; two rounds with training between keep more")
     if quality["perplexity"] > _MUCH_WORSE * quality["perplexity_base"]:
         found.append(f"perplexity rose from {quality['perplexity_base']:.4g} to {quality['perplexity']:.4g}")
-    if calibration.record["fallback"]:
-        found.append(BUILT_IN_WARNING)
-    return found + cast["warnings"]
+    return found + calibration.warnings + cast["warnings"]

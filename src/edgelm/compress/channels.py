@@ -67,9 +67,13 @@ class Moments:
         self.tokens += len(base_TF)
         self.target_energy += float(target_TD.square().sum())
         self.act_F += base_TF.abs().mean(0).square()
-        self.base_FF += base_TF.T @ base_TF
-        self.gram_FF += now_TF.T @ now_TF
-        self.cross_DF += target_TD.T @ now_TF
+        for total, one, other in (
+            (self.base_FF, base_TF, base_TF), (self.gram_FF, now_TF, now_TF), (self.cross_DF, target_TD, now_TF)
+        ):  # fmt: skip
+            if total.dtype == one.dtype:
+                total.addmm_(one.T, other)  # makes no third matrix of this size
+            else:
+                total += one.T @ other
         self.base_F += base_TF.sum(0)
         self.sum_F += now_TF.sum(0)
         self.target_D += target_TD.sum(0)
@@ -93,34 +97,53 @@ class Moments:
             Unsupported: the sums are too degenerate to score by `obs`; names the layer.
         """
         if score == "obs":
-            removed = self._surgeon(len(self.act_F) - count)
-            return (~removed).nonzero().squeeze(1)
+            return self.staying(self.removals(len(self.act_F) - count))
         worth_F = self.act_F.sqrt() if score == "act" else self.base_FF.diagonal() * self.weight_DF.square().sum(0)
         return worth_F.argsort(descending=True, stable=True)[:count].sort().values
 
-    def _surgeon(self, count: int) -> Tensor:
-        """Mask of the `count` channels whose removal, with the others refitted, costs least output error.
+    def staying(self, gone: Tensor) -> Tensor:
+        """The channels that are not gone, ascending."""
+        left_F = torch.ones(len(self.act_F), dtype=torch.bool, device=gone.device)
+        left_F[gone] = False
+        return left_F.nonzero().squeeze(1)
+
+    def removals(self, count: int) -> Tensor:
+        """The `count` channels whose removal, with the others refitted, costs least output error, the first to go first.
 
         s_j = ‖W_j‖² / [H̃⁻¹]_jj with H̃ = H + λI; after each round W and H̃⁻¹ are those of the refitted layer
         (optimal brain surgeon over columns, arXiv 2210.17323).
         """
-        base_FF = self.base_FF - torch.outer(self.base_F, self.base_F) / self.tokens if self.centred else self.base_FF
-        factor_FF, _ = self._cholesky(base_FF, max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
-        inverse_FF = torch.cholesky_inverse(factor_FF)
-        weight_DF = self.weight_DF.clone()
-        removed = torch.zeros(len(base_FF), dtype=torch.bool, device=base_FF.device)
+        device = self.gram_FF.device
+        self.gram_FF = self.gram_FF.cpu()  # a GPU has no room to spare for it meanwhile
+        inverse_FF, weight_DF = self.inverse(), self.weight_DF.clone()
+        order = torch.zeros(0, dtype=torch.int64, device=weight_DF.device)
         for round_ in range(_ROUNDS):
             share = count * (round_ + 1) // _ROUNDS - count * round_ // _ROUNDS
             if share == 0:
                 continue
             worth_F = weight_DF.square().sum(0) / inverse_FF.diagonal().clamp_min(1e-30)
-            worth_F[removed] = torch.inf
+            worth_F[order] = torch.inf
             gone = worth_F.argsort(stable=True)[:share]
             spread_PF = torch.linalg.solve(inverse_FF[gone][:, gone], inverse_FF[gone])
-            weight_DF -= weight_DF[:, gone] @ spread_PF
-            inverse_FF = inverse_FF - inverse_FF[:, gone] @ spread_PF
-            removed[gone] = True
-        return removed
+            weight_DF.addmm_(weight_DF[:, gone], spread_PF, alpha=-1)
+            inverse_FF.addmm_(inverse_FF[:, gone], spread_PF, alpha=-1)
+            order = torch.cat((order, gone))
+        self.gram_FF = self.gram_FF.to(device)
+        return order
+
+    def inverse(self) -> Tensor:
+        """H̃⁻¹.
+
+        These F × F matrices are the largest things in memory: each is made in the place of the one before.
+
+        Raises:
+            Unsupported: H is too degenerate; names the layer.
+        """
+        base_FF = self.base_FF
+        if self.centred:
+            base_FF = torch.addr(base_FF, self.base_F, self.base_F, alpha=-1 / self.tokens)
+        factor_FF, _ = self._cholesky(base_FF, max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
+        return torch.cholesky_inverse(factor_FF, out=factor_FF)
 
     def slice(self, kept: Tensor) -> Fit:
         """The kept columns as they are."""
@@ -150,11 +173,11 @@ class Moments:
     def _cholesky(self, gram: Tensor, penalty: float) -> tuple[Tensor, float]:
         """The factor of `gram` + λI and the λ it took: that given, or up to a thousandfold where that is too little."""
         for _ in range(1 + _RAISES):
-            damped = gram.clone()
+            damped, failed = gram.clone(), torch.zeros((), dtype=torch.int32, device=gram.device)
             damped.diagonal().add_(penalty)
-            factor, failed = torch.linalg.cholesky_ex(damped)
+            torch.linalg.cholesky_ex(damped, out=(damped, failed))
             if not failed:
-                return factor, penalty
+                return damped, penalty
             penalty *= 10
         if not bool(torch.isfinite(gram).all()):
             raise Unsupported(f"layer {self.layer} computes infinities or NaN",

@@ -1,14 +1,18 @@
-"""Which text to calibrate on, and the short one that comes with the package for want of anything better."""
+"""Which text to calibrate on, without rows of the benchmarks; and the short one that comes with the package."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+from edgelm.data.documents import plain
 from edgelm.data.folder import DataFolder
-from edgelm.data.texts import BUILT_IN, OPEN, TextSource, from_file, from_folder, plain
+from edgelm.data.texts import BUILT_IN, OPEN, TextSource, from_file, from_folder
+from edgelm.errors import MissingInput
 from edgelm.files import sha256_bytes
+from edgelm.train.overlap.index import OverlapIndex, Tally, written
 
 BUILT_IN_WARNING = (
     "calibrated on the short built-in text, which is in no rule set's allowed data, so that such a model cannot be "
@@ -19,10 +23,40 @@ BUILT_IN_WARNING = (
 def find_texts(paths: Sequence[Path], data: DataFolder) -> list[TextSource]:
     """The texts of the given files; of the data folder if none is given; the built-in one if that has none.
 
+    Documents that share a run of words with an item of a benchmark that is at hand are left out, as in training.
+
     Raises:
-        MissingInput, BadFile: see `from_file` and `from_folder`.
+        MissingInput, BadFile: see `from_file` and `from_folder`; or all of a text's documents are left out.
     """
-    return [from_file(path) for path in paths] or from_folder(data) or [built_in()]
+    texts = [from_file(path) for path in paths] or from_folder(data)
+    return without_benchmarks(texts, OverlapIndex.build(data)) if texts else [built_in()]
+
+
+def without_benchmarks(texts: Sequence[TextSource], index: OverlapIndex) -> list[TextSource]:
+    """The texts without the documents that an index finds; each knows what was left out of all of them together.
+
+    Raises:
+        MissingInput: nothing is left of a text.
+    """
+    if not index.items:
+        return list(texts)
+    kept: list[TextSource] = []
+    tally = Tally()
+    for text in texts:
+        said = [written(document) for document in text.documents]
+        flags = index.flags(said)
+        for shared in (what for what, flag in zip(said, flags, strict=True) if flag):
+            tally.add(index.hits(shared))
+        documents = [document for document, flag in zip(text.documents, flags, strict=True) if not flag]
+        if not documents:
+            raise MissingInput(
+                f"nothing of the text {text.name} is left to calibrate on",
+                why="each document shares a run of words with a benchmark",
+                mend="give other text",
+            )
+        kept.append(replace(text, documents=documents))
+    about = tally.card(index)
+    return [replace(text, overlap=about) for text in kept]
 
 
 def built_in() -> TextSource:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgelm.compress.base import Config, Progress, Tokens
-from edgelm.compress.maths.attention import Attention
+from edgelm.compress.maths.attention import Attention, require_free_heads
 from edgelm.errors import BadOption, Unsupported
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class Kv:
 
         Raises:
             BadOption: they cannot be made by merging equally many of the model's.
-            Unsupported: the model's keys pass a norm, and `mean` was not asked for.
+            Unsupported: the model's keys pass a norm, and `mean` was not asked for; or its class knows no groups.
         """
+        require_free_heads(config, "the number of key/value heads")
         attention = Attention.of(config)
         possible = [n for n in range(1, attention.groups) if attention.groups % n == 0 and attention.heads % n == 0]
         if not self.idle(config) and self.heads not in possible:

@@ -26,8 +26,9 @@ class Head:
     bias_V: Tensor | None  # noqa: N815
 
     def __call__(self, states_TD: Tensor) -> Tensor:
-        """The logits (T × V)."""
-        blocks = [states_TD.float() @ block_BD.float().T for block_BD in self.weight_VD.split(_BLOCK)]
+        """The logits (T × V), where the matrix is."""
+        states_TD = states_TD.to(self.weight_VD.device).float()
+        blocks = [states_TD @ block_BD.float().T for block_BD in self.weight_VD.split(_BLOCK)]
         logits_TV = torch.cat(blocks, dim=-1)
         return logits_TV if self.bias_V is None else logits_TV + self.bias_V.float()
 
@@ -41,15 +42,15 @@ class Head:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the base predicts on held-out text, kept as final states and head: far smaller than its logits."""
+    """What the base predicts on held-out text, kept as final states: far smaller than its logits or its head."""
 
     states: list[Tensor]  # T × D of each sequence
-    head: Head
+    base: Model  # whose head is read when it is needed
 
     @classmethod
     def of(cls, base: Model, held_out: Sequence[Tokens], progress: Callable[[int, int], object]) -> Reference:
         """Run the base."""
-        return cls(base.final_states(held_out, progress), Head(*base.head()))
+        return cls(base.final_states(held_out, progress), base)
 
     @torch.no_grad()
     def compare(
@@ -67,15 +68,15 @@ class Reference:
                 these alone.
             progress: told how many of how many layers are behind.
         """
-        base_head, head = self.head.of(idmap), Head(*result.head())
+        states = result.final_states(held_out, progress)
+        base_head, head = Head(*self.base.head()).of(idmap), Head(*result.head())
         loss_base = loss_result = divergence = 0.0
         count = 0
-        states = result.final_states(held_out, progress)
         for tokens, base_TD, result_TD in zip(held_out, self.states, states, strict=True):
             for start in range(0, len(tokens) - 1, _ROWS):
                 rows = slice(start, min(start + _ROWS, len(tokens) - 1))
-                target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1])[:, None]
                 base_TV = base_head(base_TD[rows]).log_softmax(-1)
+                target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1], device=base_TV.device)[:, None]
                 result_TV = head(result_TD[rows]).log_softmax(-1)
                 loss_base -= float(base_TV.gather(1, target_T1).double().sum())
                 loss_result -= float(result_TV.gather(1, target_T1).double().sum())

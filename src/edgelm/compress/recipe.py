@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Config, Step
-from edgelm.errors import Unsupported
+from edgelm.compress.cast import Cast
+from edgelm.compress.config import stored_as
+from edgelm.compress.stream.imported import imported
+from edgelm.compress.stream.names import HEAD
+from edgelm.errors import BadOption, Unsupported
 from edgelm.headers import BUFFERS, DTYPE_BYTES, TORCH_NAMES
 from edgelm.plugins import spec_of
 from edgelm.shapes import Shape, shape_of
@@ -37,23 +41,52 @@ class Row:
         return self.shape.parameters
 
 
-def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype = "float16") -> list[Row]:
-    """The base and what it becomes after each step that changes something, to be stored as `dtype`.
+def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype | None = None) -> list[Row]:
+    """The base and what it becomes after each step that changes something, to be stored as `agreed_dtype` says.
 
     Raises:
         Unsupported: the checkpoint is none that can be cut.
         BadOption: a step's option does not fit the model as it is by then.
     """
+    base = imported(base)
     require_dense(base)
-    width = _BYTES[stored_dtype(base, dtype)]
-    config = base.config
+    width = _BYTES[stored_dtype(base, agreed_dtype(base, steps, dtype))]
     size = base.bytes if base.has_weights else width * base.shape.parameters
-    rows = [Row("base", config, size)]
+    rows = [Row("base", base.config, size)]
+    for step, config in taken(base, steps):
+        rows.append(Row(spec_of(step), config, width * shape_of(config).parameters))
+    return rows
+
+
+def taken(base: Checkpoint, steps: Sequence[Step]) -> Iterator[tuple[Step, Config]]:
+    """The steps that change something, each with the configuration it leaves.
+
+    In which dtype the weights are is known of the base and behind a cast alone: other steps may leave some as they
+    compute them.
+    """
+    config = base.config
+    if base.has_weights:  # what is there counts, not what config.json says of it
+        config = stored_as(config, TORCH_NAMES.get(next(iter(base.dtypes))) if len(base.dtypes) == 1 else None)
     for step in steps:
         if not step.idle(config):
             config = step.plan(config)
-            rows.append(Row(spec_of(step), config, width * shape_of(config).parameters))
-    return rows
+            config = config if isinstance(step, Cast) else stored_as(config, None)
+            yield step, config
+
+
+def agreed_dtype(base: Checkpoint, steps: Sequence[Step], dtype: Dtype | None) -> Dtype:
+    """What the result is stored in: what is asked for, else what the last `cast` says, else float16.
+
+    Raises:
+        BadOption: one is asked for, and the step says another.
+        Unsupported: see `stored_dtype`.
+    """
+    said = [step.dtype for step in steps if isinstance(step, Cast)]
+    if dtype is None:
+        return said[-1] if said else "float16"
+    if said and stored_dtype(base, dtype) != said[-1]:
+        raise BadOption(f"--dtype {dtype} contradicts cast:dtype={said[-1]}", mend="leave one of the two out")
+    return dtype
 
 
 def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
@@ -82,7 +115,7 @@ def require_dense(base: Checkpoint) -> None:
     """
     family = base.config.get("model_type")
     if family not in FAMILIES:
-        raise Unsupported(f"model_type '{family}' cannot be compressed", mend=f"known: {', '.join(FAMILIES)}")
+        raise Unsupported(f"model_type '{family}' cannot be compressed", mend=f"known: {', '.join(FAMILIES)}, qwen")
     if base.config.get("quantization_config"):
         raise Unsupported(f"{base.path} is quantised", why="only dense weights can be cut", mend="give the fp16 model")
     if not base.has_weights:
@@ -96,7 +129,7 @@ def require_dense(base: Checkpoint) -> None:
 
 def _require_stock_tensors(base: Checkpoint) -> None:
     expected = base.shape.tensors
-    spare = {"lm_head.weight"} if base.shape.tied else set()
+    spare = {HEAD} if base.shape.tied else set()
     stored = {name: tensor.shape for name, tensor in base.tensors.items()
               if name not in spare and not name.endswith(BUFFERS)}  # fmt: skip
     for name in [*expected, *stored]:
@@ -104,5 +137,11 @@ def _require_stock_tensors(base: Checkpoint) -> None:
             raise Unsupported(
                 f"the weights of {base.path} are not those of a stock {base.shape.family} model",
                 why=f"{name} is {stored.get(name, 'not stored')}; config.json makes it {expected.get(name, 'foreign')}",
-                mend="layers of unequal shape and added modules cannot be cut; give the original model",
+                mend=_mend(name, stored),
             )
+
+
+def _mend(name: str, stored: Collection[str]) -> str:
+    if name == HEAD and name not in stored:
+        return "set tie_word_embeddings in config.json to true if the head is the embedding"
+    return "layers of unequal shape and added modules cannot be cut; give the original model"

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,31 @@ import torch
 
 import edgelm
 from edgelm.checkpoint import Checkpoint, write_config
-from edgelm.compress.base import Progress, Step, Tokens
+from edgelm.compress.base import Progress, Step
 from edgelm.compress.calibrate import Calibration, draw, further
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
 from edgelm.compress.costs.forecast import forecast
+from edgelm.compress.costs.memory import within
+from edgelm.compress.costs.phone import read_per_token
 from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
+from edgelm.compress.judging import Judge, in_own_tokens
 from edgelm.compress.page.page import write as write_page
-from edgelm.compress.quality import Head, Reference
-from edgelm.compress.recipe import Dtype, Row, plan, stored_dtype
+from edgelm.compress.recipe import Dtype, Row, agreed_dtype, plan, stored_dtype, taken
+from edgelm.compress.stream.device import device_of, peak_memory
+from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.saved import restore, save, work_folder
+from edgelm.compress.stream.sound import require_one_head
 from edgelm.compress.stream.writing import write_weights
-from edgelm.compress.vocabulary.byte_bpe import TOKENIZER
 from edgelm.compress.vocabulary.settle import settled
-from edgelm.compress.vocabulary.translate import Translation
 from edgelm.compress.vocabulary.trim import STALE, tokenizer_files
 from edgelm.data.texts import TextSource
-from edgelm.errors import MissingInput, Unsupported
+from edgelm.errors import MissingInput
 from edgelm.files import disk_errors
 from edgelm.folders import new_folder, require_fresh
 from edgelm.plugins import spec_of
+from edgelm.shapes import shape_of
 
 _COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
@@ -51,8 +54,10 @@ def compress(
     texts: Sequence[TextSource] = (),
     tokens: int = 16_384,
     sequence: int = 1024,
-    dtype: Dtype = "float16",
+    dtype: Dtype | None = None,
     seed: int = 0,
+    device: str = "auto",
+    memory: int | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Checkpoint:
     """Write the compressed checkpoint into the new folder `out`: a stock model with its card.
@@ -67,90 +72,105 @@ def compress(
         texts: to calibrate and judge on; the built-in text if none.
         tokens: calibration tokens.
         sequence: tokens of a calibration sequence, at most.
-        dtype: of the result's weights.
+        dtype: of the result's weights; without, see `agreed_dtype`.
         seed: of the choice of text.
+        device: what layers are run on: `cpu`, `cuda`, or by `auto` a GPU if there is one.
+        memory: bytes that this process may take, at the most; it then calibrates on fewer tokens if it must.
         progress: told what is being done.
 
     Raises:
         Unsupported: the checkpoint cannot be cut, or its weights do not fit fp16.
-        BadOption: an option does not fit the model, the text is too little, or `out` is taken.
+        BadOption: an option does not fit the model, the text or the memory is too little, or `out` is taken.
         MissingInput: the base has no weights.
     """
-    texts = list(texts) or [built_in()]
+    require_fresh(out)
+    base, texts = imported(base), list(texts) or [built_in()]
     steps = settled(base, steps, lambda: texts, counting=True)
-    rows = plan(base, steps, dtype)
+    agreed = agreed_dtype(base, steps, dtype)
+    rows = plan(base, steps, agreed)
+    steps = [step for step, _ in taken(base, steps)]
     if not base.has_weights:
         raise MissingInput(f"{base.path} holds no weights", mend="give a whole checkpoint; --plan works without")
-    require_fresh(out)
+    require_one_head(base)
+    place = device_of(device)
+    asked, tokens = tokens, within(memory, tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
     options = {
         "texts": [{"name": text.name, "sha256": text.sha256} for text in texts], "tokens": tokens,
-        "sequence": sequence, "seed": seed, "dtype": dtype,
+        "tokens_asked": asked, "sequence": sequence, "seed": seed, "dtype": agreed, "memory": memory,
     }  # fmt: skip
     calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
     if calibration.record["fallback"]:
         progress(BUILT_IN_WARNING, 0, 1)
-    with work_folder(out, _identity(base, rows, calibration)) as work, new_folder(out) as folder:
-        model, model.base = _opened(base), _opened(base)
-        model.healing = lambda count: _in_own_tokens(model, further(base, texts, calibration, sequence, seed, count))
-        records = _apply(model, steps, calibration, work, progress)
-        target = stored_dtype(base, dtype)
+    with work_folder(out, _identity(base, rows, calibration, place)) as work, new_folder(out) as folder:
+        model, model.base = _opened(base, place), _opened(base, place)
+        model.healing = lambda count: in_own_tokens(model, further(base, texts, calibration, sequence, seed, count))
+        target = stored_dtype(base, agreed)
+        judge = Judge(model.base, calibration.held_out, target, progress)
+        records = _apply(model, steps, calibration, work, judge, progress)
         progress("write", 0, 1)
         cast = _write(base, model, folder, target)
-        quality = _judge(Checkpoint(folder), model, target, calibration, progress)
-        needs = asdict(forecast(base, rows, tokens, dtype))
-        card = result_card(base, rows, _sized(records, rows), calibration, cast, quality, options, needs)
+        quality = judge.written(Checkpoint(folder), model)
+        needs = asdict(forecast(base, rows, tokens, agreed))
+        card = result_card(base, rows, _described(records, rows, quality), calibration, cast, quality, options, needs,
+                           peak_memory(place))  # fmt: skip
         Checkpoint(folder).write_card(card)
         write_page(Checkpoint(folder))
     return Checkpoint(out)
 
 
-def _identity(base: Checkpoint, rows: Sequence[Row], calibration: Calibration) -> dict[str, Any]:
+def _identity(base: Checkpoint, rows: Sequence[Row], calibration: Calibration, place: torch.device) -> dict[str, Any]:
     """What a run must have in common with one that was killed, to go on from what that has left."""
     return {
         "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
         "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
+        "device": place.type,
     }  # fmt: skip
 
 
-def _sized(records: Sequence[dict[str, Any]], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The records of the steps, with the size of the model after each."""
-    return [record | {"parameters": row.parameters, "bytes": row.bytes}
-            for record, row in zip(records, rows[1:], strict=True)]  # fmt: skip
+def _described(records: Sequence[dict[str, Any]], rows: Sequence[Row], quality: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of the steps, with size and quality of the model after each, and the bytes it reads for a token."""
+    made = [
+        {**record, "parameters": row.parameters, "bytes": row.bytes,
+         "read": read_per_token(row.shape, row.bytes // row.parameters)}
+        for record, row in zip(records, rows[1:], strict=True)
+    ]  # fmt: skip
+    return [*made[:-1], *({**last, "quality": quality} for last in made[-1:])]
 
 
-def _opened(base: Checkpoint) -> Model:
+def _opened(base: Checkpoint, place: torch.device) -> Model:
     """The base's model, with its tokenizer's files."""
-    model = Model.of(base)
-    model.files = tokenizer_files(base.path)
+    model = Model.of(base, device=place)
+    model.files = tokenizer_files(base.tokenizer_path)
     return model
 
 
 def _apply(
-    model: Model, steps: Sequence[Step], calibration: Calibration, work: Path, progress: Progress
+    model: Model, steps: Sequence[Step], calibration: Calibration, work: Path, judge: Judge, progress: Progress
 ) -> list[dict[str, Any]]:
-    """Apply the steps that change something, or take what an interrupted run has left; what each did, for the card."""
-    records = []
-    for number, step in enumerate(step for step in steps if not step.idle(model.config)):
+    """Apply the steps, or take what an interrupted run has left; what each did, for the card.
+
+    Quality after the last step is not measured here: it is that of what will be written.
+    """
+    records: list[dict[str, Any]] = []
+    for number, step in enumerate(steps):
         folder = work / f"{number}-{spec_of(step).partition(':')[0]}"
+        before = shape_of(model.config)
         record = restore(model, folder)
         if record is None:
             folder.mkdir(exist_ok=True)
             model.folder = folder
             start = time.perf_counter()
-            made = step.apply(model, _in_own_tokens(model, calibration.batches), progress)
+            made = step.apply(model, in_own_tokens(model, calibration.batches), progress)
             record = {"step": spec_of(step), **made, "seconds": round(time.perf_counter() - start, 3)}
+            save(model, folder, record)
+        if "speed" not in record:
+            same = records and shape_of(model.config) == before  # as fast, whatever its weights are
+            record["speed"] = records[-1]["speed"] if same else judge.speed(model)
+            if number < len(steps) - 1:
+                record["quality"] = judge.quality(model, model, f"after {record['step']}")
             save(model, folder, record)
         records.append(record)
     return records
-
-
-def _in_own_tokens(model: Model, sequences: Sequence[Tokens]) -> Sequence[Tokens]:
-    """Sequences of the base's tokens in those that the model has by now."""
-    if model.idmap is None:
-        return sequences
-    assert model.base is not None
-    translation = Translation(model.base.files[TOKENIZER], model.files[TOKENIZER], model.idmap)
-    return [translation(tokens) for tokens in sequences]
 
 
 def _write(base: Checkpoint, model: Model, folder: Path, dtype: str) -> dict[str, Any]:
@@ -163,23 +183,3 @@ def _write(base: Checkpoint, model: Model, folder: Path, dtype: str) -> dict[str
             elif (base.path / name).is_file() and not (model.idmap and name in STALE):
                 shutil.copyfile(base.path / name, folder / name)
     return write_weights(model, folder, getattr(torch, dtype))
-
-
-def _judge(
-    result: Checkpoint, model: Model, dtype: str, calibration: Calibration, progress: Progress
-) -> dict[str, Any]:
-    """Run what was written, once in its own dtype, and compare it with the base.
-
-    Raises:
-        Unsupported: it overflows in its own dtype.
-    """
-    told = partial(progress, "judge the result")
-    held_out = _in_own_tokens(model, calibration.held_out)
-    probe = Model.of(result, getattr(torch, dtype)).final_states(held_out[:1], told)[0]
-    written = Model.of(result)
-    if not bool(torch.isfinite(Head(*written.head())(probe)).all()):
-        raise Unsupported(f"the result overflows when run in {dtype}", mend="store it as --dtype float32")
-    old = held_out if model.idmap is None else [[model.idmap[token] for token in tokens] for tokens in held_out]
-    assert model.base is not None
-    reference = Reference.of(model.base, old, partial(progress, "run the base"))
-    return reference.compare(written, held_out, model.idmap, told)

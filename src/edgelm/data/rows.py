@@ -28,6 +28,7 @@ TEXT = (".txt", ".utf8")
 READ = (*JSON, PARQUET, *TEXT)  # endings of what can be read, before a `.gz`
 LONGEST = 1 << 16  # characters of a document of plain text; longer ones are cut at a line or word
 _MEND = "fetch it again"
+_TEXT_MEND = "give text in UTF-8, or rows in .json, .jsonl or .parquet"
 _PARQUET_ROWS = 256  # rows at a time
 
 
@@ -124,7 +125,7 @@ def texts(stream: BinaryIO, path: Path, longest: int = LONGEST) -> Iterator[str]
             held += decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             line = lines + error.object[: error.start].count(b"\n")
-            raise BadFile(f"line {line} of {path} is no text", why=str(error), mend="give UTF-8") from None
+            raise BadFile(f"line {line} of {path} is no text", why=str(error), mend=_TEXT_MEND) from None
         lines += block.count(b"\n")
         whole, mark, rest = held.rpartition(END)
         for text in whole.split(END) if mark else ():

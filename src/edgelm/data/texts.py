@@ -1,6 +1,6 @@
 """Training text as documents: from files, or from the part of a data folder that is for training (C4 and Alpaca).
 
-A file is plain text, or rows with `text` or with Alpaca's fields (.json, .jsonl); gzip is fine.
+A file is plain text, or rows with `text` or with Alpaca's fields (.json, .jsonl, .parquet); gzip is fine.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from edgelm.data.documents import Document, document, plain
+from edgelm.data.documents import Document, document
 from edgelm.data.folder import DataFolder, unzipped
 from edgelm.data.miniature import NAME as MINIATURE
-from edgelm.data.rows import JSON, PARQUET, rows, unzipped_name
+from edgelm.data.rows import JSON, PARQUET, rows, texts, unzipped_name
 from edgelm.data.sources import sources
-from edgelm.errors import BadFile, MissingInput
+from edgelm.errors import MissingInput
 from edgelm.files import sha256_bytes, tree_files
 
 OPEN, NON_COMMERCIAL = "Apache-2.0", "CC-BY-NC-4.0"
 TRAINING = {"c4": "ODC-BY-1.0", "alpaca": NON_COMMERCIAL}  # folders of training text as they are read, and licences
+SETS = ("c4", "c4-zh", "alpaca", "alpaca-zh")  # what the rules allow, as we read them
 BUILT_IN = "edgelm-calibration"  # name of the text that comes with the package
+MINIATURE_SET = "miniature"  # name of the miniature suite's text
 _CHINESE = {"zh", "chinese"}  # words of a path that say so
 
 
@@ -34,6 +37,13 @@ class TextSource:
     documents: Sequence[Document]
     sha256: str  # of the uncompressed bytes
     licence: str = ""  # empty if unknown
+    known: bool = False  # whether these bytes are pinned: by upstream, or by a suite of the folder's own
+    overlap: dict[str, Any] | None = None  # what was left out as a benchmark's, as a card says it; None: nobody looked
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it is C4 or Alpaca, or of the folder's own miniature, and pinned by its digest."""
+        return self.known if self.name == MINIATURE_SET else self.name in SETS and self.sha256 in upstream_sets()
 
 
 def from_file(path: Path) -> TextSource:
@@ -68,7 +78,7 @@ def training_names(data: DataFolder) -> list[str]:
     """
     if data.root is None:
         return []
-    return in_order(listed_names(data) or {name for name in names_below(data.root) if name.endswith(JSON)})
+    return in_order(listed_names(data) or {name for name in names_below(data.root) if name.endswith((*JSON, PARQUET))})
 
 
 def listed_names(data: DataFolder) -> list[str]:
@@ -99,7 +109,7 @@ def upstream_sets() -> dict[str, tuple[str, str]]:
 def declared(data: DataFolder, name: str) -> tuple[str, str]:
     """Name and licence of what lies at that path below a data folder: as its folder, or the suite's kind, says."""
     if data.suite == MINIATURE and name in data.names:
-        return "miniature", OPEN
+        return MINIATURE_SET, OPEN
     folder = _folder(name)
     return (_set(name), TRAINING[folder]) if folder in TRAINING else (Path(name).name, "")
 
@@ -108,24 +118,22 @@ def _from_folder(data: DataFolder, name: str) -> TextSource:
     path = data.here(name)
     if path is None:
         raise MissingInput(f"{data.root} lacks {name}", mend="check the path, or fetch or write the data again")
-    content = data.read(name) if name in data.names else unzipped(path, mend="fetch it again")
-    return _source(content, path, declared(data, name))
+    pinned = name in data.names
+    content = data.read(name) if pinned else unzipped(path, mend="fetch it again")
+    return _source(content, path, declared(data, name), pinned)
 
 
-def _source(content: bytes, path: Path, said: tuple[str, str]) -> TextSource:
+def _source(content: bytes, path: Path, said: tuple[str, str], pinned: bool = False) -> TextSource:
     """The documents in uncompressed bytes; name and licence are upstream's if it has these bytes, else as declared."""
     if unzipped_name(path.name).endswith((*JSON, PARQUET)):
         documents = [document(row, where) for row, where in rows(io.BytesIO(content), path)]
     else:
-        try:
-            documents = plain(content.decode())
-        except UnicodeDecodeError as error:
-            raise BadFile(f"{path} is no text", why=str(error), mend="give .txt, .json or .jsonl, UTF-8") from None
+        documents = [Document(text) for text in texts(io.BytesIO(content), path)]
     if not documents:
         raise MissingInput(f"{path} holds no text", mend="give a file with some documents")
     digest = sha256_bytes(content)
     name, licence = upstream_sets().get(digest, said)
-    return TextSource(name, documents, digest, licence)
+    return TextSource(name, documents, digest, licence, pinned or digest in upstream_sets())
 
 
 def _set(name: str) -> str:

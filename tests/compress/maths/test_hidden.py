@@ -38,6 +38,8 @@ class InMemory:
         if config["tie_word_embeddings"]:
             self.tensors.pop(HEAD, None)
 
+    embedding, device = EMBEDDING, torch.device("cpu")
+
     @property
     def layers(self) -> int:
         return self.config["num_hidden_layers"]
@@ -47,7 +49,7 @@ class InMemory:
         return list(self.tensors)
 
     def enter(self, tokens: Sequence[int]) -> Passage:
-        return enter(self.config, self.tensors[EMBEDDING][torch.tensor(tokens)])
+        return enter(self.config, self.tensors[EMBEDDING][torch.tensor(tokens)], torch.device("cpu"), {})
 
     def layer_tensors(self, number: int) -> dict[str, Tensor]:
         prefix = f"model.layers.{number}."

@@ -56,7 +56,7 @@ class Whole(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
-        if tag != "meta":
+        if tag not in ("meta", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -84,6 +84,90 @@ def test_it_shows_all_that_the_card_knows() -> None:
     assert shown() == shown()
 
 
+def charts_of(text: str) -> list[str]:
+    """What each chart says to those who do not see it."""
+    return [attributes["aria-label"] or "" for tag, attributes in Whole(text).tags
+            if tag == "svg" and "aria-label" in attributes]  # fmt: skip
+
+
+PACE = {"ms_base": 400.0, "ms": 200.0, "tokens_per_second_base": 2.5, "tokens_per_second": 5.0, "faster": 2.0}
+SPEED = {"decode": PACE, "prefill": PACE | {"ms": 160.0, "faster": 2.5}, "context": 256, "dtype": "float32",
+         "device": "cpu", "threads": 2}  # fmt: skip
+
+
+def test_a_point_for_the_base_and_for_each_step() -> None:
+    perplexity, kl, *_ = charts_of(shown())
+    assert perplexity == (
+        "Perplexity against parameters. base: 8.03B parameters, perplexity 6.12; "
+        "1 depth:drop=4: 7.16B parameters, perplexity 7.75; 2 width:ffn=9216: 5.4B parameters, perplexity 9.5."
+    )
+    assert "2 width:ffn=9216: 5.4B parameters, KL 0.438" in kl
+    seen = re.sub(r"[ \n]+", " ", Whole(shown()).text)
+    for words in ("−10.9 %", "× 1.265", "+0.21", "−24.6 %", "× 1.226", "+0.23"):  # what each step changed
+        assert words in seen, words
+
+
+def test_a_lost_model_leaves_the_others_their_room() -> None:
+    lost = {**CARD["steps"][1], "quality": {"perplexity": 1e300, "kl": 90.0}}
+    text = shown(steps=[lost, CARD["steps"][2]], options=[CARD["options"][1]])
+    assert charts_of(text)[0].count("perplexity ") == 2  # base and last
+    assert "without what is above 1M" in text
+    assert "1e+300" in text
+
+
+def test_steps_of_earlier_runs_are_shown_too() -> None:
+    """All but the last: what that left is this run's base."""
+    known = {"parameters": 9 * 10**9, "quality": {"perplexity": 5.5, "kl": 0.1}}
+    early = [{"step": "kv:heads=4", **known}, {"step": "vocab:keep=0.9", **known}]
+    options = [{"steps": [step["step"] for step in early]}, CARD["options"][1]]
+    text = shown(steps=[*early, *CARD["steps"][1:]], options=options)
+    perplexity, kl, *_ = charts_of(text)
+    assert "a kv:heads=4, before this run: 9B parameters, perplexity 5.5; base" in perplexity
+    assert "vocab" not in perplexity
+    assert "kv" not in kl  # it was from another base
+    assert "Letters are steps of runs before" in text
+
+
+def test_what_a_search_built_is_shown() -> None:
+    each = {"recipe": "depth:drop=9", "parameters": 6 * 10**9, "memory": 2**33, "read": 2**32, "error": 0.125}
+    measured = {"recipe": "depth:drop=9", "alternatives": [each | {"kl": 0.75}]}
+    text = shown(search=measured)
+    assert "<title>depth:drop=9, untrained: 6B parameters, KL 0.75</title>" in text
+    assert "Circles without a mark" in text
+    assert "0.125" in Whole(text).text
+    expected = shown(search=measured | {"alternatives": [each]})
+    assert "What the search found" in expected
+    assert "Circles without a mark" not in expected
+
+
+def test_speed_is_shown_as_expected_and_as_measured() -> None:
+    first, last = CARD["steps"][1], CARD["steps"][2]
+    steps = [first | {"read": 12 * 2**30, "speed": SPEED}, last | {"read": 9 * 2**30, "speed": SPEED}]
+    text = shown(steps=steps, options=[CARD["options"][1]])
+    seen = re.sub(r"[ \n]+", " ", Whole(text).text)
+    for words in ("1.50×", "2.00×", "400 ms", "200 ms", "160 ms", "2.50×", "On cpu in float32 with 2 threads", "256"):
+        assert words in seen, words
+    assert "Measured" not in Whole(shown()).text.replace("Measured speed", "")
+
+
+def test_training_is_shown() -> None:
+    healed = {"step": "heal:tokens=1M", "method": "lora", "lr": 2e-4, "text": {"sequences": 9, "tokens": 900_000},
+              "updates": [64], "loss_first": [3.25], "loss_last": [0.625]}  # fmt: skip
+    seen = re.sub(r"[ \n]+", " ", Whole(shown(steps=[healed], options=[{"steps": ["heal:tokens=1M"]}])).text)
+    for words in ("heal:tokens=1M lora 900K 64 0.0002 3.25 0.625",):
+        assert words in seen, seen
+    assert "Training" not in Whole(shown()).text
+
+
+def test_another_vocabulary_gives_the_base_another_perplexity() -> None:
+    first, last = ({**step, "quality": {"perplexity": 9, "kl": 0.1, "perplexity_base": base}}
+                   for step, base in zip(CARD["steps"][1:], (6.5, 7.0), strict=True))  # fmt: skip
+    shape = {"before": BEFORE, "after": AFTER | {"vocab": 64_000}}
+    seen = Whole(shown(steps=[first, last], options=[CARD["options"][1]], shape=shape)).text
+    assert "the base predicts over those that stay. Behind width:ffn=9216 its perplexity is 6.125." in seen
+    assert "predicts over" not in Whole(shown()).text
+
+
 def test_warnings_come_first() -> None:
     text = Whole(shown()).text
     assert text.index("compressed") < text.index("no Chinese text") < text.index("Parameters")
@@ -92,10 +176,10 @@ def test_warnings_come_first() -> None:
 
 def test_each_step_of_this_run_has_its_charts() -> None:
     text = shown()
-    labels = [attributes["aria-label"] or "" for tag, attributes in Whole(text).tags if tag == "svg"]
-    assert [label.partition(",")[0] for label in labels] == [
+    labels = charts_of(text)
+    assert [label.partition(",")[0] for label in labels[2:]] == [
         "How far each layer turns the stream", "Error of what each feed-forward writes"]  # fmt: skip
-    assert "at most 0.32 (31)" in labels[0]
+    assert "at most 0.32 (31)" in labels[2]
     assert text.count('<g class="marked">') == 4
     assert "<title>layer 27: 0.25</title>" in text
     assert "■ dropped" in text
@@ -173,4 +257,5 @@ def test_the_page_of_a_real_compression(
     seen = Whole(text).text
     assert "depth:drop=1,score=angle width:ffn=96" in seen
     assert text.count('<g class="marked">') == 1
-    assert len(re.findall(r"<svg role", text)) == 2
+    assert len(re.findall(r"<svg role", text)) == 4
+    assert "2 width:ffn=96: " in charts_of(text)[0]

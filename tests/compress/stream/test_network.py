@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.compress.stream.model import EMBEDDING, Model
+from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.network import network_of, put_network
 from edgelm.stock import load_model
 
@@ -34,7 +34,7 @@ def test_only_what_changed_is_put(base: Checkpoint, opened: Any, batches: list[l
     before, network = dict(model.pieces), network_of(model)
     put_network(model, network)
     assert model.pieces == before
-    changed = {"model.layers.1.self_attn.k_proj.weight", "model.layers.3.input_layernorm.weight", EMBEDDING}
+    changed = {"model.layers.1.self_attn.k_proj.weight", "model.layers.3.input_layernorm.weight", model.embedding}
     with torch.no_grad():
         for name in changed:
             network.get_parameter(name).mul_(1.5)

@@ -1,7 +1,7 @@
 """Which programs take a model of these dimensions as it is.
 
-Read from the sources of llama.cpp (its converter script, and the runtime that loads a GGUF) and MLC-LLM. transformers
-takes all of them.
+Read from the sources of llama.cpp (its converter script, and the runtime that loads a GGUF) and MLC-LLM, and held
+against llama.cpp itself (`benchmarks/exports.py`). transformers takes all that is made here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from edgelm.shapes import Shape
 
 _GUESSED = {"llama": (32016, 49152)}  # vocabulary sizes to which llama.cpp's script gives a meaning of their own
+
+_FOUR_WIDTHS = "it writes 4·width feed-forward channels"
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,39 @@ def exports(shape: Shape, *, trimmed: bool) -> Exports:
         shape: of the result.
         trimmed: whether tokens were left out of its vocabulary.
     """
-    square = shape.heads * shape.head_size == shape.width
-    apart = f"{shape.heads}·{shape.head_size} ≠ {shape.width}"
-    script = "it knows a tokenizer by the ids of a probe text, and trimming changes them" if trimmed else ""
+    if shape.family == "gpt2":
+        return _gpt2(_script(shape, "", trimmed))
+    apart = ""
+    if shape.family in ("qwen2", "phi") and shape.heads * shape.head_size != shape.width:
+        apart = f"{shape.heads}·{shape.head_size} ≠ {shape.width}"
+    return Exports(_script(shape, apart, trimmed), apart, apart or _mlc(shape))
+
+
+def _script(shape: Shape, apart: str, trimmed: bool) -> str:
+    """What keeps the converter from a file that llama.cpp runs: it may refuse, or write one that does not load."""
     if shape.vocab in _GUESSED.get(shape.family, ()):
-        script = f"it takes {shape.vocab} tokens for another model"
-    if shape.family in ("qwen2", "phi") and not square:
-        return Exports(script or (apart if shape.family == "phi" else ""), apart, apart)
+        return f"it takes {shape.vocab} tokens for another model"
+    if trimmed:
+        return "it knows a tokenizer by the ids of a probe text, and trimming changes them"
     if shape.family == "phi" and (shape.ffn != 4 * shape.width or shape.kv_heads != shape.heads):
-        script = "it writes 4·width feed-forward channels and as many key heads as query heads, whatever there are"
-    mlc = "" if shape.width % shape.heads == 0 else f"{shape.heads} heads do not divide {shape.width}"
-    return Exports(script, "", mlc)
+        return f"{_FOUR_WIDTHS} and as many key heads as query heads, whatever there are"
+    if shape.family == "gpt2" and shape.ffn != 4 * shape.width:
+        return f"{_FOUR_WIDTHS}, whatever there are"
+    if shape.family == "phi" and shape.tied:
+        return "it writes no head where that is the embedding, and llama.cpp wants one"
+    return apart and f"what it writes does not load: {apart}"
+
+
+def _gpt2(script: str) -> Exports:
+    return Exports(script, "edgelm deploy gguf does not write a gpt2",
+                   "it looks for tensors by names without transformer., which a stock model stores")  # fmt: skip
+
+
+def _mlc(shape: Shape) -> str:
+    if shape.family == "llama" and shape.width % shape.heads:
+        return f"{shape.heads} heads do not divide {shape.width}"
+    if shape.family == "llama" and (shape.attention_bias or shape.mlp_bias):
+        return "its Llama has no biases"
+    if shape.family == "phi" and shape.tied:
+        return "its Phi has a head of its own"
+    return ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from edgelm.compress.base import Config
+from edgelm.errors import BadOption
 from edgelm.shapes import Shape, shape_of
+from edgelm.train.costs.figures import size
 
+LEAST = 1024  # calibration tokens below which a run is refused rather than made smaller
 LIBRARIES = 450_000_000  # bytes of Python, torch and transformers
 _SOLVING = (
     6  # matrices of F × F in memory at the most while channels are chosen: two sums, a factor, an inverse, two more
@@ -35,6 +38,31 @@ def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, *, wh
     cell = 8 if shape.ffn <= _DOUBLE_BELOW else 4
     solving = _SOLVING * cell * shape.ffn**2 + 3 * cell * shape.width * shape.ffn if narrowed else 0
     return LIBRARIES + streams + max(2 * layer + solving, heads, training)
+
+
+def within(limit: int | None, tokens: int, needed: Callable[[int], int]) -> int:
+    """As many of these calibration tokens as fit a limit of memory, in bytes; without a limit, all.
+
+    Args:
+        limit: of the whole process.
+        tokens: that are wanted.
+        needed: bytes that a run on so many tokens takes.
+
+    Raises:
+        BadOption: it is too little for any run; names the smallest that is not.
+    """
+    if limit is None or needed(tokens) <= limit:
+        return tokens
+    enough = min(tokens, LEAST)
+    if needed(enough) > limit:
+        raise BadOption(f"--memory {size(limit)} is too little for this recipe",
+                        why=f"with {enough:,} calibration tokens it takes {size(needed(enough))}",
+                        mend=f"give --memory {-(-needed(enough) // 10**8) / 10:.1f}GB or more")  # fmt: skip
+    too_many = tokens
+    while too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        enough, too_many = (middle, too_many) if needed(middle) <= limit else (enough, middle)
+    return enough
 
 
 def disk(base: Config, configs: Sequence[Config], width: int) -> int:

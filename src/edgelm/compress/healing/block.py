@@ -8,7 +8,7 @@ to do their work as well. One layer is in memory at a time, with its gradients a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgelm.compress.base import Progress, Tokens
 from edgelm.compress.healing.lessons import lessons
 from edgelm.compress.healing.loop import learn
-from edgelm.compress.stream.layer import Layer, Passage
+from edgelm.compress.stream.layer import Layer, Passage, turned
 from edgelm.compress.stream.model import Model
 from edgelm.errors import Unsupported
 from edgelm.files import read_json, write_json
@@ -45,34 +45,65 @@ def heal_layers(
     Raises:
         Unsupported: the model's stream is not as wide as the base's.
     """
-    assert model.folder is not None
     if model.config["hidden_size"] != teacher.config["hidden_size"]:
         raise Unsupported("heal:method=block cannot heal a model that is narrower than its base",
                           why="the two are compared behind every layer", mend="give method=full or lora")  # fmt: skip
-    target, stream = _Stream(teacher, text), _Stream(model, text)
+    target, stream = Stream.of(teacher, text), Stream.of(model, text)
     curves: list[list[float]] = []
     for number, stop in enumerate([*model.kept[1:], teacher.layers]):  # what the next layer read in the base
         progress("heal: layers", number, model.layers)
         target.run_to(stop)
-        said = model.folder / f"layer-{number:05}.json"
-        if said.is_file():
-            model.adopt(said.with_suffix(".safetensors"))
-        else:
-            order = lessons(text, how.tokens, how.batch, f"{how.seed}/{number}")
-            tensors, curve = _healed(model, number, stream.passages, target.passages, order, lr)
-            model.put_layer(number, tensors)
-            write_json(said, curve)
-        curves.append(read_json(said))
+        order = lessons(text, how.tokens, how.batch, f"{how.seed}/{number}")
+        curves.append(heal_layer(model, number, stream.passages, target.passages, order, lr))
         stream.run_to(number + 1)
     return curves
 
 
-class _Stream:
-    """All sequences on their way through one model."""
+def heal_layer(
+    model: Model, number: int, given: Sequence[Passage], wanted: Sequence[Passage], order: Sequence[Sequence[int]],
+    lr: float, told: Callable[[int], object] = lambda update: None,
+) -> list[float]:  # fmt: skip
+    """Let one layer learn to make of `given` what is `wanted`, and write it; the loss of each update.
 
-    def __init__(self, model: Model, text: Sequence[Tokens]) -> None:
-        self.model, self.behind = model, 0  # layers
-        self.passages = [model.enter(tokens) for tokens in text]
+    If an earlier, interrupted run has written it, it is taken from there.
+
+    Args:
+        model: whose layer learns.
+        number: which one.
+        given: the sequences before it.
+        wanted: as they shall be behind it.
+        order: the sequences of each update.
+        lr: Adam's rate at its peak.
+        told: told how many updates are behind.
+    """
+    assert model.folder is not None
+    said = model.folder / f"layer-{number:05}.json"
+    if said.is_file():
+        model.adopt(said.with_suffix(".safetensors"))
+    else:
+        tensors, curve = _healed(model, number, given, wanted, order, lr, told)
+        model.put_layer(number, tensors)
+        write_json(said, curve)
+    losses: list[float] = read_json(said)
+    return losses
+
+
+class Stream:
+    """All sequences on their way through one model.
+
+    Args:
+        model: whose layers they pass.
+        passages: the sequences.
+        behind: layers that they have passed.
+    """
+
+    def __init__(self, model: Model, passages: Sequence[Passage], behind: int = 0) -> None:
+        self.model, self.passages, self.behind = model, list(passages), behind
+
+    @classmethod
+    def of(cls, model: Model, text: Sequence[Tokens]) -> Stream:
+        """Sequences before the first layer."""
+        return cls(model, [model.enter(tokens) for tokens in text])
 
     def run_to(self, stop: int) -> None:
         """Run the layers before `stop`, as they are by now."""
@@ -91,15 +122,10 @@ class _Learner(Layer):
         """The stock layer, whose parameters are learned."""
         return self._module.requires_grad_(True)
 
-    def output(self, passage: Passage) -> Tensor:
-        """The stream behind it (T × D), with gradients."""
-        x_1TD = self._module(passage.x_TD[None], **passage.calls[self.kind])
-        return (x_1TD[0] if isinstance(x_1TD, tuple) else x_1TD)[0]
-
 
 def _healed(
     model: Model, number: int, given: Sequence[Passage], wanted: Sequence[Passage], order: Sequence[Sequence[int]],
-    lr: float,
+    lr: float, told: Callable[[int], object],
 ) -> tuple[dict[str, Any], list[float]]:  # fmt: skip
     """A layer's tensors after learning to make of `given` what is `wanted`, and the loss of each update."""
     layer = _Learner(model.config, number, model.layer_tensors(number))
@@ -107,10 +133,11 @@ def _healed(
     def passes(lesson: Sequence[int]) -> Iterator[Tensor]:
         tokens = sum(len(given[place].x_TD) for place in lesson)
         for place in lesson:
-            yield relative_error(layer.output(given[place]), wanted[place].x_TD) / tokens
+            yield relative_error(layer.output(given[place]), wanted[place].x_TD.to(layer.device)) / tokens
 
-    losses = learn(layer.module, order, passes, lr, lambda update: None)
-    return {name: parameter.detach() for name, parameter in layer.module.named_parameters()}, losses
+    losses = learn(layer.module, order, passes, lr, told)
+    learned = {name: parameter.detach() for name, parameter in layer.module.named_parameters()}
+    return turned(model.config, learned), losses
 
 
 def relative_error(made_TD: Tensor, wanted_TD: Tensor) -> Tensor:

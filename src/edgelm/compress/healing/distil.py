@@ -120,8 +120,8 @@ class Distillation:
         next_BT = ids_BT.roll(-1, dims=1)
         with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
             with torch.no_grad():
-                taught_BTD = self.teacher.model(ids_BT, use_cache=False)[0]
-            states_BTD = self.student.model(ids_BT, use_cache=False)[0]
+                taught_BTD = self.teacher.base_model(ids_BT, use_cache=False)[0]
+            states_BTD = self.student.base_model(ids_BT, use_cache=False)[0]
         return summed(states_BTD[counts_BT], _head(self.student), taught_BTD[counts_BT], _head(self.teacher),
                       next_BT[counts_BT], self.aim)  # fmt: skip
 

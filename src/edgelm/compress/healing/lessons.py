@@ -12,7 +12,7 @@ from edgelm.compress.stream.model import Model
 def teacher_of(model: Model) -> Model:
     """The base with the tokens that the model still has: both then read and predict the same ids."""
     assert model.base is not None
-    teacher = Model(model.base.config, model.base.pieces, model.base.dtype)
+    teacher = Model(model.base.config, model.base.pieces, model.base.dtype, model.base.device)
     if model.idmap is not None:
         teacher.keep_rows(model.idmap)
     return teacher

@@ -69,8 +69,8 @@ def _update(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
         total += float(loss.detach())
     norm = float(nn.utils.clip_grad_norm_(parameters, _CLIP))
     if not math.isfinite(total) or not math.isfinite(norm):
-        raise BadOption("heal: the loss or its gradient is no number", why="the weights have blown up",
-                        mend="give a lower heal:lr=")  # fmt: skip
+        raise BadOption("the loss or its gradient is no number", why="the weights have blown up",
+                        mend="give a lower lr=")  # fmt: skip
     optimizer.step()
     optimizer.zero_grad()
     return total

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
 
 SCALE = 2.0  # s, as most published runs have it
 
@@ -49,8 +50,8 @@ class Corrections(nn.Module):
         super().__init__()
         network.requires_grad_(False)
         generator = torch.Generator().manual_seed(seed)
-        corrected = [module for module in network.model.modules() if isinstance(module, nn.Linear)]
-        self._pairs = [(module, Correction(module.weight, rank, generator)) for module in corrected]
+        corrected = [module for module in network.base_model.modules() if isinstance(module, nn.Linear | Conv1D)]
+        self._pairs = [(module, Correction(_matrix(module), rank, generator)) for module in corrected]
         self._handles = [module.register_forward_hook(_adding(correction)) for module, correction in self._pairs]
         self.each = nn.ModuleList(correction for _, correction in self._pairs)
 
@@ -58,9 +59,15 @@ class Corrections(nn.Module):
     def merge(self) -> None:
         """Let the weights be W + s·B A: the network is a stock model again, of the same size."""
         for module, correction in self._pairs:
-            module.weight += correction.matrix()
+            _matrix(module).add_(correction.matrix())
         for handle in self._handles:
             handle.remove()
+
+
+def _matrix(module: nn.Module) -> Tensor:
+    """W (out × in), the module's own: GPT-2's are kept the other way round."""
+    weight = module.get_parameter("weight")
+    return weight.T if isinstance(module, Conv1D) else weight
 
 
 def _adding(correction: Correction) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from edgelm.compress.healing.distil import Aim, Distillation
 from edgelm.compress.healing.lessons import lessons
 from edgelm.compress.healing.loop import learn
 from edgelm.compress.healing.lora import Corrections
+from edgelm.compress.stream.device import fast_products
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.network import network_of, put_network
 
@@ -26,7 +26,7 @@ def heal_network(
 ) -> list[list[float]]:
     """Heal the model by learning all weights, or low-rank corrections, and write it; the one curve of losses.
 
-    On a GPU, if there is one, in bfloat16 over weights in float32.
+    On a GPU in bfloat16 over weights in float32.
 
     Args:
         model: what is healed.
@@ -37,7 +37,7 @@ def heal_network(
         progress: told how many updates are done.
     """
     assert model.folder is not None
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = model.device
     student = network_of(model).to(place)
     frozen = network_of(teacher, torch.float32 if place.type == "cpu" else torch.bfloat16).to(place)
     frozen.requires_grad_(False)
@@ -48,22 +48,10 @@ def heal_network(
     def passes(lesson: Sequence[int]) -> Iterator[Tensor]:
         return distillation.passes([text[number] for number in lesson])
 
-    with _fast_products(place):
+    with fast_products(place):
         losses = learn(corrections or student, order, passes, lr,
                        lambda update: progress("heal: learn", update, len(order)), model.folder / "states")  # fmt: skip
     if corrections:
         corrections.merge()
     put_network(model, student)
     return [losses]
-
-
-@contextlib.contextmanager
-def _fast_products(place: torch.device) -> Iterator[None]:
-    """Let a GPU round what it multiplies in float32 to 10 bits: logits are the only such products, and many."""
-    before = torch.get_float32_matmul_precision()
-    if place.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

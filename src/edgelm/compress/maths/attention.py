@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgelm.compress.base import Config
-from edgelm.errors import BadOption
+from edgelm.compress.stream.names import names_of
+from edgelm.errors import BadOption, Unsupported
 from edgelm.shapes import rope_parameters, shape_of
 
-_OUTPUT = {"phi": "dense"}  # elsewhere it is called "o_proj"
+_OUTPUT = {"phi": "self_attn.dense", "gpt2": "attn.c_proj"}  # elsewhere it is "self_attn.o_proj"
 _DIVIDING = ("llama",)  # whose H must divide the width, even if H·K is another: transformers opens no other model
 _ALIGN, _SMALL = 128, 512  # what H′·K is a multiple of; models whose H·K is below _SMALL may have any
 
@@ -37,8 +38,9 @@ class Attention:
             Unsupported, BadFile: see `shape_of`.
         """
         shape = shape_of(config)
-        rotated = int(shape.head_size * rope_parameters(config).get("partial_rotary_factor", 1.0))
-        output = f"self_attn.{_OUTPUT.get(shape.family, 'o_proj')}"
+        turning = 0 if names_of(config).places else rope_parameters(config).get("partial_rotary_factor", 1.0)
+        rotated = int(shape.head_size * turning)
+        output = _OUTPUT.get(shape.family, "self_attn.o_proj")
         dividend = shape.width if shape.family in _DIVIDING else 0
         return cls(shape.heads, shape.kv_heads, shape.head_size, rotated, output, shape.qk_norm, dividend)
 
@@ -87,11 +89,25 @@ class Attention:
         return demands
 
 
+def require_free_heads(config: Config, what: str) -> None:
+    """Refuse to change `what` of a model whose class derives the size of its heads, and knows no groups.
+
+    Raises:
+        Unsupported: it is a GPT-2.
+    """
+    if config["model_type"] == "gpt2":
+        raise Unsupported(f"{what} of a gpt2 model cannot be changed",
+                          why="the stock class makes each head width / heads wide, with a key/value head of its own",
+                          mend="cut depth, width:ffn or vocab")  # fmt: skip
+
+
 def plan_heads(config: Config, heads: int) -> Config:
     """The configuration with `heads` query heads, whose size stays.
 
     Raises:
         BadOption: see `Attention.pruned`.
+        Unsupported: see `require_free_heads`.
     """
+    require_free_heads(config, "the number of heads")
     after = Attention.of(config).pruned(heads)
     return {**config, "num_attention_heads": heads, "num_key_value_heads": after.groups, "head_dim": after.size}

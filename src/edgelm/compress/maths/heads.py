@@ -59,7 +59,7 @@ class BlockMoments(Moments):
         s_B = tr(W_B ([H̃⁻¹]_BB)⁻¹ W_Bᵀ) with H̃ = H + λI. They go one by one: W and H̃⁻¹ are always those of the layer
         refitted without those already gone (optimal brain surgeon over blocks, arXiv 2210.17323).
         """
-        inverse_FF, weight_DF = self._inverse(), self.weight_DF.clone()
+        inverse_FF, weight_DF = self.inverse(), self.weight_DF.clone()
         removed = torch.zeros(len(self.act_B), dtype=torch.bool, device=weight_DF.device)
         for _ in range(len(removed) - count * pools):
             worth_B = self._worth(weight_DF, inverse_FF, removed)
@@ -72,12 +72,6 @@ class BlockMoments(Moments):
             inverse_FF -= inverse_FF[:, columns] @ spread_EF
             removed[gone] = True
         return removed
-
-    def _inverse(self) -> Tensor:
-        """H̃⁻¹."""
-        base_FF = self.base_FF - torch.outer(self.base_F, self.base_F) / self.tokens if self.centred else self.base_FF
-        factor_FF, _ = self._cholesky(base_FF, max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
-        return torch.cholesky_inverse(factor_FF)
 
     def _worth(self, weight_DF: Tensor, inverse_FF: Tensor, removed: Tensor) -> Tensor:
         """The score of every block; those removed have none that means anything."""

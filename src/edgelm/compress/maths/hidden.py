@@ -19,7 +19,8 @@ from edgelm.compress.maths.hidden_plan import BasisName, basis_for, narrowed
 from edgelm.compress.maths.hidden_refit import Refitting
 from edgelm.compress.maths.hidden_statistics import ChannelScores, Directions, HiddenStatistics, Made, Place, Scales
 from edgelm.compress.maths.residual import residual_of
-from edgelm.compress.stream.model import EMBEDDING, HEAD, HEAD_BIAS, Model
+from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.names import HEAD, HEAD_BIAS
 from edgelm.compress.stream.rewrite import observe
 from edgelm.files import canonical_json, sha256_bytes
 from edgelm.shapes import shape_of
@@ -101,7 +102,7 @@ def _final(model: Model) -> dict[str, Tensor]:
     """The norm behind all layers: `weight`, and `bias` where it has one."""
     final = residual_of(model.config).final
     stored = {name: f"{final}.{name}" for name in ("weight", "bias")}
-    return {name: model.outer(full).float() for name, full in stored.items() if full in model.names}
+    return {name: model.outer(full).float().to(model.device) for name, full in stored.items() if full in model.names}
 
 
 class _Narrowing:
@@ -133,7 +134,8 @@ class _Narrowing:
         final_now = self._basis.norm(final, self._scales[self._model.layers, self._residual.final])
         if untie or not shape_of(self._config).tied:
             self._head(final, final_now)
-        self._model.put_outer(EMBEDDING, by_rows(self._model.outer(EMBEDDING), self._basis.stream))
+        weight_VD = self._model.outer(self._model.embedding).to(self._model.device)
+        self._model.put_outer(self._model.embedding, by_rows(weight_VD, self._basis.stream))
         for name, tensor in final_now.items():
             self._model.put_outer(f"{self._residual.final}.{name}", tensor)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from edgelm.compress.base import Config
+from edgelm.compress.maths.attention import require_free_heads
 from edgelm.compress.maths.residual import residual_of
 from edgelm.errors import BadOption
 from edgelm.shapes import Shape, shape_of
@@ -34,7 +35,9 @@ def planned(
     Raises:
         BadOption: no width that this model can have, that kernels want, or that anything can run; or a basis that
             this model cannot be turned to.
+        Unsupported: see `require_free_heads`.
     """
+    require_free_heads(config, "the width")
     shape = shape_of(config)
     _check_aligned(shape, hidden)
     if hidden != shape.width:
@@ -68,11 +71,15 @@ def basis_for(config: Config, basis: BasisName | None, *, untie: bool) -> BasisN
 
 
 def check_square(shape: Shape, hidden: int, heads: int) -> None:
-    """Refuse a width that is not heads · head size where every runtime but transformers would.
+    """Refuse a width that is not heads · head size where every runtime but transformers would, or what that refuses.
 
     Raises:
         BadOption: names the number of heads that fits, or the nearest widths that have one.
     """
+    if shape.family == "llama" and hidden % heads:
+        raise BadOption(f"llama: {heads} heads do not divide the width {hidden}",
+                        why="transformers loads no such Llama, whatever its head size",
+                        mend=f"give a width that {heads} divides, or heads that divide {hidden}")  # fmt: skip
     if shape.family not in _SQUARE or heads * shape.head_size == hidden:
         return
     size = shape.head_size

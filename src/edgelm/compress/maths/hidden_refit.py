@@ -18,6 +18,7 @@ from torch import Tensor
 from edgelm.compress.base import Config, Tokens
 from edgelm.compress.maths.hidden_basis import Basis, by_rows, narrow_layer, parts
 from edgelm.compress.maths.residual import Norm, residual_of
+from edgelm.compress.stream.device import fast_products, home
 from edgelm.compress.stream.layer import Layer, Passage
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.rewrite import Change
@@ -133,7 +134,7 @@ class Refitting:
         self._residual = residual_of(model.config)
         self._norm, self._norm_now = self._residual.norm(model.config), self._residual.norm(after)
         self._base = [model.enter(tokens) for tokens in batches]
-        self._now = [passage.through(basis.stream(passage.x_TD)) for passage in self._base]
+        self._now = [passage.through(home(basis.stream(self._here(passage)))) for passage in self._base]
 
     def layer(self, number: int, scales: Mapping[str, float]) -> Change:
         """The next layer narrowed and fitted; both streams go on behind it.
@@ -152,8 +153,9 @@ class Refitting:
             changed |= self._fitted(layer.tensors, norm, moments)
             penalties.append(moments.penalty)
         now = Layer(self._after, number, layer.tensors | changed)
-        self._base = [layer.run(passage) for passage in self._base]
-        self._now = [now.run(passage) for passage in self._now]
+        with fast_products(self._model.device):
+            self._base = [layer.run(passage) for passage in self._base]
+            self._now = [now.run(passage) for passage in self._now]
         return Change(changed, {"penalty": penalties, "error": self._error()})
 
     def head(
@@ -171,7 +173,8 @@ class Refitting:
         """
         moments = ReaderMoments(self._residual.final)
         for x, y in zip(self._base, self._now, strict=True):
-            moments.add(self._norm.apply(x.x_TD[1:], **final), self._norm_now.apply(y.x_TD[1:], **final_now))
+            base_TD, now_TS = self._here(x)[1:], self._here(y)[1:]
+            moments.add(self._norm.apply(base_TD, **final), self._norm_now.apply(now_TS, **final_now))
         return self._fit(head, final["weight"], moments), moments.penalty
 
     def _fitted(self, tensors: Mapping[str, Tensor], norm: str, moments: ReaderMoments) -> dict[str, Tensor]:
@@ -191,14 +194,19 @@ class Refitting:
     def _normed(self, layer: Layer, passage: Passage, name: str, norm: Norm) -> Tensor:
         """What a norm of a layer makes of all tokens but the first; only for the second norm must the layer run."""
         first = name == next(iter(self._residual.readers))
-        x_TD = passage.x_TD if first else layer.watch(passage, [name])[1][name]
+        x_TD = self._here(passage) if first else layer.watch(passage, [name])[1][name]
         return norm.apply(x_TD[1:], **parts(layer.tensors, name))
+
+    def _here(self, passage: Passage) -> Tensor:
+        """A stream on the device to compute on."""
+        return passage.x_TD.to(self._model.device)
 
     def _error(self) -> float:
         """Mean over the tokens of ‖Q′ᵀx − x̂‖² over ‖x‖²: how far the narrowed stream is from the base's."""
         total, tokens = 0.0, 0
         for x, y in zip(self._base, self._now, strict=True):
-            off_T = (self._basis.stream(x.x_TD[1:]) - y.x_TD[1:]).square().sum(-1)
-            total += float((off_T / x.x_TD[1:].square().sum(-1).clamp_min(_TINY)).double().sum())
+            base_TD, now_TS = self._here(x)[1:], self._here(y)[1:]
+            off_T = (self._basis.stream(base_TD) - now_TS).square().sum(-1)
+            total += float((off_T / base_TD.square().sum(-1).clamp_min(_TINY)).double().sum())
             tokens += len(off_T)
         return total / tokens

@@ -43,6 +43,11 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
+def four(value: float) -> str:
+    """Four digits."""
+    return f"{value:.4g}"
+
+
 def _bar(layer: int, share: float, count: int, said: str, *, marked: bool) -> str:
     """A bar with what is said of it under the pointer, on a place as high as the chart."""
     place, left = 100 / count, 100 * layer / count

@@ -6,39 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgelm.checkpoint import CARD, Card, Source, validate
-from edgelm.compress.costs.phone import CONTEXT
+from edgelm.compress.page.parts import Calibrated, Cast, Change, Forecast, Healing, Quality, Search, Speed
 from edgelm.errors import MissingInput
-
-
-class Dimensions(BaseModel):
-    """The shape of a model, in numbers."""
-
-    layers: PositiveInt
-    width: PositiveInt
-    ffn: PositiveInt
-    heads: PositiveInt
-    kv_heads: PositiveInt
-    vocab: PositiveInt
-    parameters: PositiveInt
-
-
-class Change(BaseModel):
-    """The shape before the last run of `compress`, and after it."""
-
-    before: Dimensions
-    after: Dimensions
-
-
-class Quality(BaseModel):
-    """What held-out text costs: perplexities, and nats a token by which predictions moved."""
-
-    perplexity: float
-    kl: float
-    perplexity_base: float | None = None
-    tokens: int | None = None
 
 
 class Done(BaseModel):
@@ -50,7 +22,9 @@ class Done(BaseModel):
     seconds: float | None = None
     parameters: int | None = None  # afterwards
     bytes: int | None = None  # of all tensors, afterwards
+    read: int | None = None  # bytes for each token that is written, afterwards
     quality: Quality | None = None  # afterwards
+    speed: Speed | None = None  # afterwards
     dropped: list[int] = Field(default_factory=list)  # layers
 
     def by_layer(self) -> Iterator[tuple[str, list[float]]]:
@@ -62,48 +36,17 @@ class Done(BaseModel):
                 if (name == "scores" or "error" in name or "loss" in name) and _numbers(value):
                     yield f"{part} {name}".strip(), [float(number) for number in value]
 
+    @property
+    def healing(self) -> Healing | None:
+        """How it trained, if it did."""
+        said = self.model_extra or {}
+        return Healing.model_validate(said) if Healing.model_fields.keys() <= said.keys() else None
+
 
 def _numbers(value: object) -> bool:
     return isinstance(value, list) and len(value) > 1 and all(
         isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) for number in value
     )  # fmt: skip
-
-
-class Calibrated(BaseModel):
-    """The text that was decided on and judged by."""
-
-    tokens: int
-    sequences: int
-    held_out_tokens: int
-    ids_sha256: str = ""
-    seed: int = 0
-
-
-class Cast(BaseModel):
-    """What storing the weights did to them."""
-
-    dtype: str
-    largest: float
-    flushed: float  # share of the weights that became zero
-
-
-class Obstacles(BaseModel):
-    """What stands in a program's way, by program; nothing if it takes the model."""
-
-    script: str = ""
-    runtime: str = ""
-    mlc: str = ""
-
-
-class Forecast(BaseModel):
-    """What the result needs on a phone, beside what the base would, in bytes."""
-
-    phone: PositiveInt
-    phone_base: PositiveInt
-    read: PositiveInt
-    read_base: PositiveInt
-    context: int = CONTEXT  # tokens that memory is reckoned for
-    exports: Obstacles
 
 
 class Facts(BaseModel):
@@ -123,6 +66,7 @@ class Facts(BaseModel):
     calibration: Calibrated
     cast: Cast | None = None
     forecast: Forecast | None = None
+    search: Search | None = None
     warnings: list[str] = Field(default_factory=list)
     options: list[dict[str, Any]] = Field(default_factory=list)  # of each run
     versions: dict[str, str] = Field(default_factory=dict)
@@ -130,14 +74,38 @@ class Facts(BaseModel):
 
     @property
     def own(self) -> list[Done]:
-        """The steps of the last run: it made the shape `after` of that `before`."""
-        taken = self.options[-1].get("steps") if self.options else None
-        return self.steps[len(self.steps) - len(taken) :] if isinstance(taken, list) else self.steps
+        """The steps of the last run: it made the shape `after` of that `before`; after the last all is as written."""
+        made = self.steps[len(self.steps) - self._taken :]
+        written = {"parameters": self.shape.after.parameters, "bytes": self.tensor_bytes, "quality": self.quality}
+        return [*made[:-1], *(last.model_copy(update=written) for last in made[-1:])]
 
     @property
-    def earlier(self) -> list[str]:
+    def earlier(self) -> list[Done]:
         """The steps of the runs before."""
-        return [done.step for done in self.steps[: len(self.steps) - len(self.own)]]
+        return self.steps[: len(self.steps) - self._taken]
+
+    @property
+    def _taken(self) -> int:
+        """How many steps the last run took."""
+        taken = self.options[-1].get("steps") if self.options else None
+        return len(taken) if isinstance(taken, list) else len(self.steps)
+
+    @property
+    def perplexity_base(self) -> float | None:
+        """That of the base on the held-out text in its own tokens, or in those that the first step left."""
+        first = self.own[0].quality if self.own else None
+        return first.perplexity_base if first and first.perplexity_base is not None else self.quality.perplexity_base
+
+    @property
+    def rebased(self) -> list[tuple[str, float]]:
+        """Steps behind which the base has another perplexity, and which: it predicts over the tokens that stay."""
+        found, now = [], self.perplexity_base
+        for done in self.own:
+            base = done.quality.perplexity_base if done.quality else None
+            if base is not None and now is not None and not math.isclose(base, now, rel_tol=1e-6):
+                found.append((done.step, base))
+                now = base
+        return found
 
 
 def facts_of(card: Card) -> Facts:

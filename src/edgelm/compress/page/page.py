@@ -5,15 +5,18 @@ All of it comes from the card, so that the page of any compressed checkpoint can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.compress.costs import phone
 from edgelm.compress.costs.exports import Exports
-from edgelm.compress.page.bars import bars, figure
+from edgelm.compress.page.bars import bars, figure, four
 from edgelm.compress.page.facts import Done, Facts, facts_of
+from edgelm.compress.page.parts import Healing
+from edgelm.compress.page.points import bargains, plots
 from edgelm.files import write_bytes
 from edgelm.pages import environment
 from edgelm.train.costs.figures import clock, short, size
@@ -54,7 +57,20 @@ class Row:
     bytes: int | None = None
     perplexity: float | None = None
     kl: float | None = None
+    expected: float | None = None  # times as fast as before, by what is read for a token
+    measured: float | None = None
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a step trained, in figures."""
+
+    step: str
+    healing: Healing
+    updates: int
+    first: float  # loss, in the mean of the layers
+    last: float
 
 
 def page(card: Card) -> str:
@@ -66,12 +82,16 @@ def page(card: Card) -> str:
         MissingPackage: jinja2 is not installed.
     """
     facts = facts_of(card)
-    template = environment(__file__, clock, figure, four, short, size, whole).get_template("report.html.jinja")
+    template = environment(__file__, clock, figure, four, short, size, times, whole).get_template("report.html.jinja")
     return template.render(
         facts=facts,
         reserve=phone.RESERVE,
         dimensions=_dimensions(facts),
         rows=_rows(facts),
+        plots=plots(facts),
+        bargains=bargains(facts),
+        trained=_trained(facts),
+        speed=next((done.speed for done in reversed(facts.own) if done.speed), None),
         charts=[(done.step, charts) for done in facts.own if (charts := _charts(done))],
         programs=Exports(**facts.forecast.exports.model_dump()).rows() if facts.forecast else [],
     )
@@ -89,6 +109,16 @@ def write(checkpoint: Checkpoint) -> Path:
     return path
 
 
+def add_search(checkpoint: Checkpoint, found: Mapping[str, Any]) -> None:
+    """Say on a compressed checkpoint's card, and on its page, what the search found that its recipe comes from.
+
+    Raises:
+        MissingInput, BadFile, MissingPackage, NoSpace: see `write`.
+    """
+    checkpoint.write_card(checkpoint.card.model_copy(update={"search": dict(found)}))
+    write(checkpoint)
+
+
 def _dimensions(facts: Facts) -> list[tuple[str, int, int]]:
     """Name, before, after."""
     before, after = facts.shape.before.model_dump(), facts.shape.after.model_dump()
@@ -96,18 +126,26 @@ def _dimensions(facts: Facts) -> list[tuple[str, int, int]]:
 
 
 def _rows(facts: Facts) -> list[Row]:
-    """The model as it was, and after each step; after the last it is as the run has measured it."""
-    made = [Row("before", facts.shape.before.parameters, perplexity=facts.quality.perplexity_base)]
-    for number, done in enumerate(facts.own, start=1):
-        last = number == len(facts.own)
-        quality = done.quality or (facts.quality if last else None)
+    """The model as it was, and after each step."""
+    made = [Row("before", facts.shape.before.parameters, perplexity=facts.perplexity_base)]
+    for done in facts.own:
+        quality = done.quality
         made.append(Row(
-            done.step,
-            facts.shape.after.parameters if last else done.parameters,
-            facts.tensor_bytes if last else done.bytes,
-            quality.perplexity if quality else None, quality.kl if quality else None, done.seconds,
+            done.step, done.parameters, done.bytes,
+            quality.perplexity if quality else None, quality.kl if quality else None,
+            facts.forecast.read_base / done.read if facts.forecast and done.read else None,
+            done.speed.decode.faster if done.speed else None, done.seconds,
         ))  # fmt: skip
     return made
+
+
+def _trained(facts: Facts) -> list[Trained]:
+    return [Trained(done.step, healing, sum(healing.updates), _mean(healing.loss_first), _mean(healing.loss_last))
+            for done in facts.own if (healing := done.healing)]  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)
 
 
 def _charts(done: Done) -> list[Chart]:
@@ -132,6 +170,6 @@ def whole(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
-def four(value: float) -> str:
-    """Four digits."""
-    return f"{value:.4g}"
+def times(value: float) -> str:
+    """How many times as fast."""
+    return f"{value:.2f}×"

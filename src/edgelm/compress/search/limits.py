@@ -28,6 +28,16 @@ class Limit:
         small = self.parameters is None or candidate.parameters <= self.parameters
         return small and (self.memory is None or candidate.memory <= self.memory)
 
+    def require_less(self, parameters: int) -> None:
+        """Refuse a number of parameters that a base of so many has not more than.
+
+        Raises:
+            BadOption: say so.
+        """
+        if self.parameters is not None and self.parameters >= parameters:
+            raise BadOption(f"--target-params {self.parameters:,} is no fewer than the base's {parameters:,}",
+                            mend="give fewer, or leave it out")  # fmt: skip
+
     def __str__(self) -> str:
         bounds = [f"{size(self.memory)} at {self.context:,} tokens"] if self.memory is not None else []
         bounds += [f"{short(self.parameters)} parameters"] if self.parameters is not None else []
@@ -47,12 +57,17 @@ def limit_of(fit: str | None = None, parameters: str | None = None, context: int
     """
     if fit is None and parameters is None:
         raise BadOption("a search needs something to fit", mend="give --fit 12GB or --target-params 3.7B")
-    memory = None if fit is None else PHONES.get(fit.upper()) or _number(fit, "--fit", "7GB, for example")
-    count = None if parameters is None else _number(parameters, "--target-params", "3.7B, for example")
+    memory = None if fit is None else PHONES.get(fit.upper()) or positive(fit, "--fit", "7GB, for example")
+    count = None if parameters is None else positive(parameters, "--target-params", "3.7B, for example")
     return Limit(memory, count, context)
 
 
-def _number(text: str, option: str, example: str) -> int:
+def positive(text: str, option: str, example: str) -> int:
+    """A whole number that an option gives, such as 7GB or 3.7B.
+
+    Raises:
+        BadOption: it is none, or not above nought.
+    """
     try:
         value = convert(text, int, option)
     except BadOption:

@@ -108,7 +108,9 @@ def _look(
         moments, fitted_after = _moments(layer, number, writer, fitted)
         a_TF = torch.cat([seen[writer][1:] for seen in inputs])
         energy = sum(float(passage.x_TD[1:].square().sum()) for passage in judged_after)
-        costs["ffn"] = {left: 0.5 * _lost(moments, left, a_TF) / max(energy, 1e-30) for left in wanted["ffn"]}
+        order = moments.removals(len(moments.act_F) - min(wanted["ffn"]))  # those of the others are its beginnings
+        kept = {left: moments.staying(order[: len(moments.act_F) - left]) for left in wanted["ffn"]}
+        costs["ffn"] = {left: 0.5 * _lost(moments, kept[left], a_TF) / max(energy, 1e-30) for left in kept}
         del moments  # the largest by far
     else:
         fitted_after = [layer.run(passage) for passage in fitted]
@@ -141,9 +143,8 @@ def _turn(one: Iterable[Passage], other: Iterable[Passage]) -> float:
     return turned / max(tokens, 1)
 
 
-def _lost(moments: Moments, count: int, a_TF: Tensor) -> float:
-    """Σ‖δ‖² of what the feed-forward writes with so many channels, over tokens by what all channels hold."""
-    kept = moments.keep(count, "obs")
+def _lost(moments: Moments, kept: Tensor, a_TF: Tensor) -> float:
+    """Σ‖δ‖² of what the feed-forward writes with these channels, over tokens by what all channels hold."""
     fit = moments.refit(kept)
     wanted_TD, weight_DS = a_TF @ moments.weight_DF.to(a_TF.dtype).T, fit.weight.to(a_TF.dtype)
     return float((wanted_TD - a_TF[:, kept] @ weight_DS.T - fit.shift.to(a_TF.dtype)).square().sum())

@@ -13,6 +13,8 @@ from edgelm.compress.search.found import Found
 from edgelm.compress.search.limits import Limit
 from edgelm.compress.search.probe import probe
 from edgelm.compress.search.ranking import within
+from edgelm.compress.stream.device import device_of
+from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.model import Model
 from edgelm.data.texts import TextSource
 from edgelm.errors import MissingInput
@@ -31,6 +33,7 @@ def quick(
     seed: int = 0,
     axes: Collection[str] = SEARCHED,
     programs: Collection[str] = PROGRAMS,
+    device: str = "auto",
     progress: Progress = lambda what, done, total: None,
 ) -> Found:
     """Search for the recipe that is expected to cost least within a limit; nothing is written.
@@ -46,6 +49,7 @@ def quick(
         seed: of the choice of text.
         axes: what may be cut besides: `AXES`.
         programs: which shall take the result if they take the base: fields of `Exports`.
+        device: see `device_of`.
         progress: told what is being done.
 
     Raises:
@@ -53,14 +57,17 @@ def quick(
         MissingInput: it has no weights.
         BadOption: nothing fits, or the text is too little.
     """
+    base = imported(base)
     require_dense(base)
     if not base.has_weights:
         raise MissingInput(f"{base.path} holds no weights", why="a search looks at what they compute",
                            mend="give a whole checkpoint, or a recipe")  # fmt: skip
+    limit.require_less(base.shape.parameters)
     space = Space.of(base.config, fixed, axes)
     held = within(space.candidates(_bytes(stored_dtype(base, dtype)), limit.context, programs), limit)
     calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
-    curves = probe(Model.of(base), calibration.batches, calibration.held_out, space.choices, progress)
+    model = Model.of(base, device=device_of(device))
+    curves = probe(model, calibration.batches, calibration.held_out, space.choices, progress)
     return Found.of(space, held, curves, limit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from edgelm.compress.base import Config
+from edgelm.compress.config import own
+from edgelm.compress.stream.device import home, placed
+from edgelm.compress.stream.names import names_of
+from edgelm.errors import Unsupported
 from edgelm.files import canonical_json, parse_json
 
 
@@ -20,7 +25,7 @@ from edgelm.files import canonical_json, parse_json
 class Passage:
     """One sequence on its way: the stream as it enters the next layer, and what every layer is called with besides."""
 
-    x_TD: Tensor  # noqa: N815
+    x_TD: Tensor  # noqa: N815  # in the host's memory
     calls: Mapping[str, Mapping[str, Any]]  # by layer type: mask, positions, rotary tables
 
     def through(self, x_TD: Tensor) -> Passage:
@@ -34,23 +39,30 @@ class Layer:
     Args:
         config: of the model.
         number: which of its layers this is, from 0.
-        tensors: its weights by their names below the layer, in the dtype to compute in.
+        tensors: its weights by their names below the layer, matrices (out, in), in the dtype and on the device to
+            compute in.
     """
 
     def __init__(self, config: Config, number: int, tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors
+        self.device = next(iter(tensors.values())).device
         self.kind = kind_of(config, number)
         with torch.device("meta"):
-            network = _skeleton(config).network
-            self._module = type(network.model.layers[number])(network.config, number)
-        self._module.load_state_dict(tensors, assign=True)
+            skeleton = _skeleton(config)
+            self._module = type(skeleton.layers[number])(skeleton.config, number)
+        self._module.load_state_dict(turned(config, tensors), assign=True)
         self._module.requires_grad_(False).eval()
 
     @torch.no_grad()
     def run(self, passage: Passage) -> Passage:
         """The sequence behind the layer."""
-        x_1TD = self._module(passage.x_TD[None], **passage.calls[self.kind])
-        return passage.through((x_1TD[0] if isinstance(x_1TD, tuple) else x_1TD)[0])
+        return passage.through(home(self.output(passage)))
+
+    def output(self, passage: Passage) -> Tensor:
+        """The stream behind the layer (T × D), where the layer is."""
+        x_TD = passage.x_TD.to(self.device, non_blocking=True)
+        x_1TD = self._module(x_TD[None], **passage.calls[self.kind])
+        return (x_1TD[0] if isinstance(x_1TD, tuple) else x_1TD)[0]
 
     def watch(self, passage: Passage, modules: Sequence[str]) -> tuple[Passage, dict[str, Tensor]]:
         """The sequence behind the layer, and what the named modules were given (T × in)."""
@@ -60,17 +72,22 @@ class Layer:
 
 
 @torch.no_grad()
-def enter(config: Config, x_TD: Tensor) -> Passage:
-    """A sequence from its embedded tokens, and what its layers will be called with; no layer runs."""
-    inner = _skeleton(config).network.model
-    gates = [_Turnstile() for _ in inner.layers]
-    real, inner.layers = inner.layers, nn.ModuleList(gates)
+def enter(config: Config, x_TD: Tensor, device: torch.device, tensors: Mapping[str, Tensor]) -> Passage:
+    """A sequence from its embedded tokens, and what its layers will be called with, on a device; no layer runs.
+
+    `tensors` are what the class adds besides, by their names below the model without its head.
+    """
+    skeleton = _skeleton(config)
+    inner, real = skeleton.inner, skeleton.layers
+    gates = [_Turnstile(layer) for layer in real]
+    setattr(inner, skeleton.stack, nn.ModuleList(gates))
     try:
         with _inputs({"first": gates[0]}) as seen:
-            inner(inputs_embeds=x_TD[None], use_cache=False)
+            torch.func.functional_call(inner, dict(tensors), (), {"inputs_embeds": x_TD[None], "use_cache": False})
     finally:
-        inner.layers = real
-    return Passage(seen["first"][0], {kind_of(config, number): gate.call for number, gate in enumerate(gates)})
+        setattr(inner, skeleton.stack, real)
+    calls = {kind_of(config, number): gate.call for number, gate in enumerate(gates)}
+    return Passage(seen["first"][0], placed(calls, device))
 
 
 @torch.no_grad()
@@ -79,24 +96,28 @@ def normed(config: Config, x_TD: Tensor, tensors: Mapping[str, Tensor]) -> Tenso
     return torch.func.functional_call(_skeleton(config).final, dict(tensors), (x_TD,))
 
 
-FINAL_NORM = {"phi": "final_layernorm"}  # elsewhere it is called "norm"
+def turned(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A layer's tensors from how steps see them, matrices (out, in), to how its class keeps them, and back."""
+    turn = names_of(config).turned
+    return {name: tensor.T if turn and tensor.ndim == 2 else tensor for name, tensor in tensors.items()}
 
 
 def kind_of(config: Config, number: int) -> str:
     """Layers of one kind share their mask (full or sliding attention)."""
-    types = getattr(_skeleton(config).network.config, "layer_types", None)
+    types = getattr(_skeleton(config).config, "layer_types", None)
     return types[number] if types else ""
 
 
 class _Turnstile(nn.Module):
     """Stands where a layer stands, notes what it is called with, and lets the stream pass unchanged."""
 
-    def __init__(self) -> None:
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.call: dict[str, Any] = {}
+        self._places = list(inspect.signature(layer.forward).parameters)[1:]  # behind the stream
 
-    def forward(self, hidden_states: Tensor, **call: Any) -> Tensor:
-        self.call = call
+    def forward(self, hidden_states: Tensor, *call: Any, **named: Any) -> Tensor:
+        self.call = dict(zip(self._places, call, strict=False)) | named
         return hidden_states
 
 
@@ -120,8 +141,16 @@ def _inputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 class _Skeleton:
     """The stock model of a configuration: no weights, but able to make masks and rotary tables."""
 
-    network: Any
-    final: nn.Module  # the norm before the head, taken out of the network
+    config: Any  # the class's own
+    inner: Any  # the model without its head
+    stack: str  # what it calls the list of its layers
+    final: nn.Module  # the norm behind them, taken out
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """Its layers."""
+        layers: nn.ModuleList = getattr(self.inner, self.stack)
+        return layers
 
 
 def _skeleton(config: Config) -> _Skeleton:
@@ -130,11 +159,17 @@ def _skeleton(config: Config) -> _Skeleton:
 
 @lru_cache(maxsize=4)
 def _skeleton_of(text: bytes) -> _Skeleton:
-    stock = AutoConfig.for_model(**parse_json(text, "a configuration"))
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(stock).eval()
-    network.model.rotary_emb = type(network.model.rotary_emb)(config=network.config)
-    name = FINAL_NORM.get(stock.model_type, "norm")
-    final = getattr(network.model, name)
-    setattr(network.model, name, nn.Identity())
-    return _Skeleton(network, final)
+    config = parse_json(text, "a configuration")
+    names = names_of(config)
+    try:
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**own(config))).eval()
+        inner = network.base_model
+        if hasattr(inner, "rotary_emb"):
+            inner.rotary_emb = type(inner.rotary_emb)(config=network.config)
+    except Exception as error:  # classes check few settings, and fail in any way on others
+        raise Unsupported("config.json makes no model", why=f"{type(error).__name__}: {error}",
+                          mend="correct the setting: hidden_act, rope_scaling or whatever it is") from None  # fmt: skip
+    final = getattr(inner, names.final)
+    setattr(inner, names.final, nn.Identity())
+    return _Skeleton(network.config, inner, names.stack, final)

@@ -15,14 +15,17 @@ from torch import Tensor
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Config, Tokens
 from edgelm.compress.config import keep_layers
-from edgelm.compress.stream.layer import FINAL_NORM, Layer, Passage, enter, normed
+from edgelm.compress.stream.device import fast_products, home
+from edgelm.compress.stream.imported import imported
+from edgelm.compress.stream.layer import Layer, Passage, enter, normed, turned
+from edgelm.compress.stream.names import HEAD, HEAD_BIAS, Names, names_of
 from edgelm.compress.stream.pieces import Piece, pieces_of
+from edgelm.compress.stream.sound import sound
 from edgelm.headers import BUFFERS
 from edgelm.shapes import shape_of
 from edgelm.stock import save_tensors
 
-EMBEDDING, HEAD, HEAD_BIAS = "model.embed_tokens.weight", "lm_head.weight", "lm_head.bias"
-_LAYERS = "model.layers."
+CPU = torch.device("cpu")
 
 
 class Model:
@@ -32,6 +35,7 @@ class Model:
         config: what `config.json` says of it.
         pieces: its tensors by name.
         dtype: what its layers compute in.
+        device: where they do.
 
     Attributes:
         pieces: where each tensor lies, by name.
@@ -44,8 +48,11 @@ class Model:
         healing: gives sequences of at least so many tokens, none of them of the calibration text, to learn from.
     """
 
-    def __init__(self, config: Config, pieces: Mapping[str, Piece], dtype: torch.dtype = torch.float32) -> None:
-        self.config, self.dtype = config, dtype
+    def __init__(
+        self, config: Config, pieces: Mapping[str, Piece], dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
+    ) -> None:  # fmt: skip
+        self.config, self.dtype, self.device = config, dtype, device
         self.pieces: dict[str, Piece] = dict(pieces)
         self.folder: Path | None = None
         self.files: dict[str, bytes] = {}
@@ -56,16 +63,17 @@ class Model:
         self.healing: Callable[[int], Sequence[Tokens]] | None = None
 
     @classmethod
-    def of(cls, base: Checkpoint, dtype: torch.dtype = torch.float32) -> Model:
+    def of(cls, base: Checkpoint, dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> Model:
         """A checkpoint's model; no weight is read.
 
         Raises:
-            BadFile, MissingInput: its files are damaged or absent.
+            BadFile, MissingInput, Unsupported: its files are damaged, absent, or of a class that is not known.
         """
+        base = imported(base)
         spare = {HEAD} if base.shape.tied else set()
         pieces = {name: Piece(stored) for name, stored in base.tensors.items()
                   if name not in spare and not name.endswith(BUFFERS)}  # fmt: skip
-        return cls(base.config, pieces, dtype)
+        return cls(base.config, pieces, dtype, device)
 
     # Reading
 
@@ -73,6 +81,16 @@ class Model:
     def layers(self) -> int:
         """How many layers there are."""
         return int(self.config["num_hidden_layers"])
+
+    @property
+    def called(self) -> Names:
+        """How its family names things."""
+        return names_of(self.config)
+
+    @property
+    def embedding(self) -> str:
+        """The name of the tensor that tokens are looked up in."""
+        return self.called.embedding
 
     @property
     def names(self) -> list[str]:
@@ -84,14 +102,27 @@ class Model:
         return self.pieces[name]
 
     def outer(self, name: str) -> Tensor:
-        """A tensor by its full name, as stored."""
-        return self.pieces[name].read()
+        """A tensor by its full name, as stored.
+
+        Raises:
+            BadFile: it holds infinities or NaN, as for all that reads tensors.
+        """
+        return sound(self.pieces[name].read(), name)
 
     def layer_tensors(self, number: int) -> dict[str, Tensor]:
-        """The tensors of a layer by their names below it, in the dtype to compute in."""
-        prefix = f"{_LAYERS}{number}."
-        return {name.removeprefix(prefix): piece.read().to(self.dtype) for name, piece in self.pieces.items()
+        """The tensors of a layer by their names below it, in the dtype and on the device to compute in.
+
+        Matrices are (out, in), whatever way the class keeps them.
+        """
+        return turned(self.config, self._below(self.called.layer(number)))
+
+    def _below(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): self._loaded(name) for name in self.pieces
                 if name.startswith(prefix)}  # fmt: skip
+
+    def _loaded(self, name: str) -> Tensor:
+        stored = self.pieces[name].read().to(self.device)  # as it is, which is smaller
+        return sound(stored, name).to(self.dtype)
 
     def layer(self, number: int) -> Layer:
         """A layer, ready to run."""
@@ -100,14 +131,18 @@ class Model:
     def embedded(self, tokens: Tokens) -> Tensor:
         """The embedding of each token (T × D)."""
         ids, places = np.unique(np.asarray(tokens, np.int64), return_inverse=True)
-        return self.pieces[EMBEDDING].take(ids).read().to(self.dtype)[torch.from_numpy(places)]
+        rows = sound(self.pieces[self.embedding].take(ids).read(), self.embedding)
+        return rows.to(self.dtype)[torch.from_numpy(places)]
 
     def enter(self, tokens: Tokens) -> Passage:
         """A sequence before the first layer."""
-        return enter(self.config, self.embedded(tokens))
+        places = f"{self.called.places}.weight"
+        stored = self.pieces.get(f"{self.called.inner}.{places}")
+        learned = {} if stored is None else {places: stored.take(np.arange(len(tokens))).read().to(self.dtype)}
+        return enter(self.config, self.embedded(tokens), self.device, learned)
 
     def final_states(self, batches: Sequence[Tokens], progress: Callable[[int, int], object]) -> list[Tensor]:
-        """The normalised states of sequences that the head reads, each (T × D); all layers are run once.
+        """The normalised states of sequences that the head reads, each (T × D), in the host's memory; all layers run.
 
         `progress` is told how many of how many layers are behind.
         """
@@ -115,32 +150,34 @@ class Model:
         for number in range(self.layers):
             progress(number, self.layers)
             layer = self.layer(number)
-            passages = [layer.run(passage) for passage in passages]
+            with fast_products(self.device):
+                for place, passage in enumerate(passages):
+                    passages[place] = layer.run(passage)
         return [self.normed(passage.x_TD) for passage in passages]
 
     def normed(self, x_TD: Tensor) -> Tensor:
         """What the head reads of the stream behind the last layer."""
-        prefix = f"model.{FINAL_NORM.get(self.config['model_type'], 'norm')}."
-        tensors = {name.removeprefix(prefix): piece.read().to(self.dtype) for name, piece in self.pieces.items()
-                   if name.startswith(prefix)}  # fmt: skip
-        return normed(self.config, x_TD, tensors)
+        tensors = self._below(f"{self.called.inner}.{self.called.final}.")
+        return home(normed(self.config, x_TD.to(self.device), tensors))
 
     def head(self) -> tuple[Tensor, Tensor | None]:
-        """The matrix that makes logits (V × D), as stored, and its bias if it has one."""
-        name = EMBEDDING if shape_of(self.config).tied else HEAD
-        return self.outer(name), self.outer(HEAD_BIAS) if HEAD_BIAS in self.pieces else None
+        """The matrix that makes logits (V × D), as stored, and its bias if it has one, on the device to compute on."""
+        name = self.embedding if shape_of(self.config).tied else HEAD
+        bias_V = self.outer(HEAD_BIAS).to(self.device) if HEAD_BIAS in self.pieces else None
+        return self.outer(name).to(self.device), bias_V
 
     # Changing
 
     def keep_layers(self, kept: Sequence[int]) -> None:
         """Leave out all other layers and renumber these; their tensors keep their bytes."""
-        outer = {name: piece for name, piece in self.pieces.items() if not name.startswith(_LAYERS)}
+        called = self.called
+        outer = {name: piece for name, piece in self.pieces.items() if not name.startswith(called.layers)}
         inside: dict[str, Piece] = {}
         for number, old in enumerate(kept):
-            prefix = f"{_LAYERS}{old}."
+            prefix = called.layer(old)
             for name, piece in self.pieces.items():
                 if name.startswith(prefix):
-                    inside[f"{_LAYERS}{number}.{name.removeprefix(prefix)}"] = piece
+                    inside[called.layer(number) + name.removeprefix(prefix)] = piece
         self.pieces = outer | inside
         self.kept = [self.kept[old] for old in kept]
         self.config = keep_layers(self.config, kept)
@@ -148,14 +185,16 @@ class Model:
     def keep_rows(self, ids: Sequence[int]) -> None:
         """Let embedding and head keep these tokens, in this order."""
         rows = np.asarray(ids, np.int64)
-        for name in (EMBEDDING, HEAD, HEAD_BIAS):
+        for name in (self.embedding, HEAD, HEAD_BIAS):
             if name in self.pieces:
                 self.pieces[name] = self.pieces[name].take(rows)
         self.config = {**self.config, "vocab_size": len(rows)}
 
     def put_layer(self, number: int, tensors: Mapping[str, Tensor]) -> None:
-        """Let these tensors take the place of a layer's, by their names below it."""
-        self._put(f"layer-{number:05}", {f"{_LAYERS}{number}.{name}": tensor for name, tensor in tensors.items()})
+        """Let these tensors take the place of a layer's, by their names below it; matrices are (out, in)."""
+        prefix = self.called.layer(number)
+        made = {prefix + name: tensor for name, tensor in turned(self.config, tensors).items()}
+        self._put(f"layer-{number:05}", made)
 
     def put_outer(self, name: str, tensor: Tensor) -> None:
         """Let a tensor take the place of another that belongs to no layer, or be new."""
@@ -168,5 +207,5 @@ class Model:
     def _put(self, file: str, tensors: Mapping[str, Tensor]) -> None:
         assert self.folder is not None
         path = self.folder / f"{file}.safetensors"
-        save_tensors(path, {name: tensor.contiguous() for name, tensor in tensors.items()})
+        save_tensors(path, {name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         self.adopt(path)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from edgelm.compress.base import Config, Progress, Tokens
+from edgelm.compress.stream.device import fast_products
 from edgelm.compress.stream.layer import Layer, Passage
 from edgelm.compress.stream.model import Model
 from edgelm.files import read_json, write_json
@@ -67,14 +68,19 @@ def rewrite(
         said = model.folder / f"layer-{number:05}.json"
         if said.is_file():
             model.adopt(said.with_suffix(".safetensors"))
-            after = [layer.run(passage) for passage in before]
+            with fast_products(model.device):
+                after = [layer.run(passage) for passage in before]
         else:
             after, change = _decided(layer, config, number, before, behind, watched, collector(number, layer))
             model.put_layer(number, change.tensors)
             write_json(said, change.record)
         records.append(read_json(said))
         changed = Layer(config, number, model.layer_tensors(number))
-        before, behind = after, [changed.run(passage) for passage in behind]
+        del layer  # two are enough in memory
+        with fast_products(model.device):
+            for place, passage in enumerate(behind):
+                behind[place] = changed.run(passage)
+        before = after
     model.config = config
     return records
 
@@ -89,11 +95,12 @@ def _decided(
     while following:
         after = []
         for base, here in zip(before, behind, strict=True):
-            passage, seen = layer.watch(base, watched)
-            after.append(passage)
-            same = now is layer and here is base  # nothing has changed so far
-            seen_now = seen if same else now.watch(here, watched)[1]
-            following.add(_but_the_first(seen), _but_the_first(seen_now))
+            with fast_products(layer.device):
+                passage, seen = layer.watch(base, watched)
+                after.append(passage)
+                same = now is layer and here is base  # nothing has changed so far
+                seen_now = seen if same else now.watch(here, watched)[1]
+                following.add(_but_the_first(seen), _but_the_first(seen_now))
         change = following.finish()
         tensors |= change.tensors
         record |= change.record
@@ -113,8 +120,9 @@ def observe(
         progress(what, number, model.layers)
         layer = model.layer(number)
         for place, passage in enumerate(passages):
-            passages[place], given = layer.watch(passage, watched)
-            seen(number, _but_the_first(given))
+            with fast_products(model.device):
+                passages[place], given = layer.watch(passage, watched)
+                seen(number, _but_the_first(given))
 
 
 def _but_the_first(given: Mapping[str, Tensor]) -> dict[str, Tensor]:

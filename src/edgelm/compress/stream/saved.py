@@ -7,16 +7,17 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgelm.compress.stream.model import Model
-from edgelm.compress.stream.pieces import Piece, pieces_of
+from edgelm.compress.stream.pieces import Piece
 from edgelm.errors import BadOption, InputError
-from edgelm.files import disk_errors, read_bytes, read_json, write_bytes, write_json
+from edgelm.files import disk_errors, make_parent, read_bytes, read_json, write_bytes, write_json
+from edgelm.headers import Tensor
 
 DONE, IDENTITY = "done.json", "identity.json"
 
@@ -32,8 +33,9 @@ def work_folder(out: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
         BadOption: another process is at work on `out`.
     """
     folder = out.parent / f".{out.name}.work"
+    make_parent(out)
     with disk_errors(out):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
     try:
         _claim(lock, out)
@@ -74,7 +76,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         if piece.rows is not None and id(piece.rows) not in rows:
             rows[id(piece.rows)] = f"rows-{len(rows)}.npy"
             np.save(folder / rows[id(piece.rows)], piece.rows)
-        pieces[name] = [str(piece.stored.file), piece.stored.name, rows.get(id(piece.rows))]
+        pieces[name] = [{**asdict(piece.stored), "file": str(piece.stored.file)}, rows.get(id(piece.rows))]
     for name, content in model.files.items():
         write_bytes(folder / "files" / name, content)
     write_json(folder / DONE, {
@@ -88,13 +90,10 @@ def restore(model: Model, folder: Path) -> dict[str, Any] | None:
     if not (folder / DONE).is_file():
         return None
     said = read_json(folder / DONE)
-    stored: dict[str, dict[str, Piece]] = {}
     pieces = {}
-    for name, (file, tensor, rows) in said["pieces"].items():
-        if file not in stored:
-            stored[file] = pieces_of(Path(file))
-        kept = np.load(folder / rows) if rows else None
-        pieces[name] = replace(stored[file][tensor], rows=kept)
+    for name, (stored, rows) in said["pieces"].items():
+        place = Tensor(**{**stored, "file": Path(stored["file"]), "shape": tuple(stored["shape"])})
+        pieces[name] = Piece(place, np.load(folder / rows) if rows else None)
     model.pieces, model.config, model.idmap, model.kept = pieces, said["config"], said["idmap"], said["kept"]
     model.files = {name: read_bytes(folder / "files" / name) for name in said["files"]}
     record: dict[str, Any] = said["record"]

@@ -7,6 +7,7 @@ from itertools import chain
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Step
+from edgelm.compress.stream.imported import imported
 from edgelm.compress.vocab import Vocab
 from edgelm.compress.vocabulary.byte_bpe import TOKENIZER
 from edgelm.compress.vocabulary.count import count_tokens
@@ -36,11 +37,14 @@ def settled(
         BadOption: there are two of them: the second would not know the tokenizer that the first leaves.
         InputError: see `Vocab.settled`.
     """
-    files = tokenizer_files(base.path)
     choosing = [step for step in steps if isinstance(step, Vocab)]
     if len(choosing) > 1:
         raise BadOption("a recipe can leave tokens out once", mend="keep one step vocab, or compress twice")
-    if not choosing or TOKENIZER not in files or choosing[0].idle(base.config):
+    base = imported(base)
+    if not choosing or choosing[0].idle(base.config):
+        return list(steps)
+    files = tokenizer_files(base.tokenizer_path)
+    if TOKENIZER not in files:
         return list(steps)
     counts = None
     if counting or choosing[0].min_count is not None:

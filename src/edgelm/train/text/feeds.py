@@ -9,7 +9,7 @@ from edgelm.data.folder import DataFolder
 from edgelm.data.hub import HubText, place_by_hand
 from edgelm.data.miniature import NAME as MINIATURE
 from edgelm.data.text_files import TextFile, fetched, training_files
-from edgelm.data.texts import upstream_sets
+from edgelm.data.texts import SETS, upstream_sets
 from edgelm.errors import BadOption, MissingInput
 from edgelm.train.text.preparing import Feed
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgelm.train.corpus import Corpus
 
 ALPACA = {"en": ("alpaca", "alpaca/en/alpaca_data.json"), "zh": ("alpaca-zh", "alpaca/zh/alpaca-chinese-52k-v3.json")}
-SETS = ("c4", "c4-zh", "alpaca", "alpaca-zh")  # what the rules allow, as we read them
 
 
 def feeds(wanted: Corpus, data: DataFolder, skipped: Callable[[str, str], object]) -> list[Feed]:

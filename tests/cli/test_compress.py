@@ -1,0 +1,67 @@
+"""`edgelm compress`: what is printed of a result, and what of it stands on card and page."""
+
+import json
+import re
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.cli.compress import compress
+
+app = typer.Typer()
+app.command()(compress)
+STEPS = ("depth:drop=1", "width:ffn=96")
+SMALL = ("--offline", "--calib-tokens", "600", "--seq", "48")
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(f"The square of {n} is {n * n}; its cube is {n**3}. Next!" for n in range(60)))
+    return path
+
+
+def run(*arguments):
+    """What is printed on stdout and on stderr."""
+    result = CliRunner().invoke(app, [*map(str, arguments), *SMALL], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout, result.stderr
+
+
+def test_each_step_has_its_quality_and_speed(make_checkpoint, text, tmp_path):
+    base = make_checkpoint("llama")
+    printed, noted = run(base, *STEPS, "--calib", text, "-o", tmp_path / "out")
+    steps = Checkpoint(tmp_path / "out").card.model_dump()["steps"]
+    table = printed[printed.index("quality on held-out text") :]
+    for step in steps:
+        row = re.search(rf"^{step['step']} .*$", table, re.MULTILINE).group().split()
+        assert row[1:3] == [f"{step['quality']['perplexity']:.4g}", f"{step['quality']['kl']:.4g}"]
+        assert row[4] == f"{step['speed']['decode']['faster']:.2f}×"
+    assert float(row[3].rstrip("×")) > 1  # what is read for a token
+    assert re.search(r"a token is written in [\d.e-]+ ms", noted)
+
+
+def test_all_of_it_is_json_too_without_the_steps_of_earlier_runs(make_checkpoint, text, tmp_path):
+    run(make_checkpoint("llama"), "width:ffn=112", "--calib", text, "-o", tmp_path / "first")
+    printed, _ = run(tmp_path / "first", *STEPS, "--calib", text, "-o", tmp_path / "second", "--json")
+    said, card = json.loads(printed), Checkpoint(tmp_path / "second").card.model_dump()
+    assert [step["step"] for step in said["steps"]] == ["base", *STEPS]
+    assert said["steps"][1:] == [
+        {key: step[key] for key in ("step", "parameters", "bytes", "read", "quality", "speed", "seconds")}
+        for step in card["steps"][1:]
+    ]
+    assert said["quality"] == card["quality"] == said["steps"][-1]["quality"]
+
+
+def test_what_a_search_found_is_on_card_and_page(make_checkpoint, text, tmp_path):
+    base = make_checkpoint("llama", num_hidden_layers=6)
+    most = round(0.8 * Checkpoint(base).parameters)
+    found = tmp_path / "found"
+    printed, _ = run(base, "--target-params", most, "--calib", text, "-o", found, "--json")
+    search = Checkpoint(found).card.model_dump()["search"]
+    assert search == json.loads(printed)["search"]
+    assert "What the search found" in (found / "report.html").read_text()
+    run(found, "depth:drop=1", "--calib", text, "-o", tmp_path / "further")
+    assert "search" not in Checkpoint(tmp_path / "further").card.model_dump()  # it was of the run before
