@@ -42,7 +42,7 @@ def edgelm(*arguments: str | Path) -> None:
 def with_llama_cpp(folder: Path, threads: int) -> Timed:
     import xllamacpp
 
-    edgelm("deploy", "gguf", folder, "-o", folder.with_suffix(".gguf"))
+    edgelm("deploy", folder, "gguf", "-o", folder.with_suffix(".gguf"))
     params = xllamacpp.CommonParams()
     params.model.path = str(next(iter(sorted(folder.with_suffix(".gguf").rglob("*.gguf")))))
     params.n_ctx, params.n_parallel, params.warmup = 512, 1, False

@@ -33,6 +33,7 @@ ORDER = {
 LATE_OWN = {
     ("edgelm.compress.width", "edgelm.compress.maths.widths"),
     ("edgelm.compress.cast", "edgelm.compress.maths.casting"),
+    ("edgelm.compress.repair", "edgelm.compress.maths.repairing"),
     *(("edgelm.compress.depth", f"edgelm.compress.maths.depth_{name}") for name in ("removals", "replace", "scores")),
     ("edgelm.compress.kv", "edgelm.compress.maths.merging"), ("edgelm.compress.kv", "edgelm.compress.stream.rewrite"),
     *(("edgelm.compress.heal", f"edgelm.compress.healing.{name}") for name in ("block", "lessons", "whole")),

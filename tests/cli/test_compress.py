@@ -43,6 +43,22 @@ def test_each_step_has_its_quality_and_speed(make_checkpoint, text, tmp_path):
     assert re.search(r"a token is written in [\d.e-]+ ms", noted)
 
 
+def test_the_base_is_judged_in_its_own_tokens_first(make_checkpoint, text, tmp_path):
+    base = make_checkpoint("llama", vocab_size=384)
+    printed, _ = run(base, "vocab:keep=320", "depth:drop=1", "--calib", text, "-o", tmp_path / "out")
+    quality = Checkpoint(tmp_path / "out").card.model_dump()["quality"]
+    rows = re.findall(r"^(base.*?) {2,}([\d.]+)", printed[printed.index("quality on held-out text") :], re.MULTILINE)
+    assert rows == [
+        ("base", f"{quality['perplexity_original']:.4g}"),
+        ("base, over the tokens that are left", f"{quality['perplexity_base']:.4g}"),
+    ]
+    assert rows[0][1] != rows[1][1]
+    printed, _ = run(base, "depth:drop=1", "vocab:keep=320", "--calib", text, "-o", tmp_path / "other")
+    table = printed[printed.index("quality on held-out text") :].splitlines()
+    places = {line.split("  ")[0]: number for number, line in enumerate(table)}
+    assert places["base"] < places["depth:drop=1"] < places["base, over the tokens that are left"]
+
+
 def test_all_of_it_is_json_too_without_the_steps_of_earlier_runs(make_checkpoint, text, tmp_path):
     run(make_checkpoint("llama"), "width:ffn=112", "--calib", text, "-o", tmp_path / "first")
     printed, _ = run(tmp_path / "first", *STEPS, "--calib", text, "-o", tmp_path / "second", "--json")

@@ -37,7 +37,7 @@ def whole(make_checkpoint: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
-    """Run the verb, which must refuse with exit code 2 and leave nothing; what it said."""
+    """Run the verb, which must refuse with exit code 2 and leave nothing but finished steps; what it said."""
 
     def call(model: Path, *words: object, out: Path | None = None) -> str:
         before = _everything(tmp_path) | _everything(model)
@@ -51,7 +51,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
         assert end.value.code == EXIT_INPUT, said
         assert "Traceback" not in said
         assert ("error: " in said and "mend: " in said) or "Invalid value" in said or "No such option" in said, said
-        assert _everything(tmp_path) | _everything(model) == before
+        work = tmp_path / ".out.work"
+        assert not work.exists() or any(work.glob("*/done.json"))
+        left = {(path, size) for path, size in _everything(tmp_path) | _everything(model)
+                if work not in (path, *path.parents)}  # fmt: skip
+        assert left == before
         return said
 
     return call
@@ -104,9 +108,9 @@ STEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 # General options, with a step that could be taken.
 OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "no calibration tokens": (("--calib-tokens", "0"), ("0 tokens", "at least 8")),
-    "fewer than none": (("--calib-tokens", "-5"), ("-5 tokens", "at least 8")),
-    "tokens in words": (("--calib-tokens", "many"), ("--calib-tokens", "integer")),
+    "no calibration tokens": (("--calib-tokens", "0"), ("--calib-tokens 0", "32K")),
+    "fewer than none": (("--calib-tokens", "-5"), ("--calib-tokens -5", "32K")),
+    "tokens in words": (("--calib-tokens", "many"), ("--calib-tokens many", "32K")),
     "sequences of nothing": (("--seq", "0"), ("sequences of 0", "at least 8")),
     "sequences of one": (("--seq", "1"), ("sequences of 1 ", "at least 8")),
     "a dtype nobody stores": (("--dtype", "int4"), ("int4", "float16")),

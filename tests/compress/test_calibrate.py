@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from edgelm.checkpoint import Card, Checkpoint
-from edgelm.compress.calibrate import Calibration, draw, further
+from edgelm.compress.calibrate import Calibration, draw
 from edgelm.compress.fallback import built_in
+from edgelm.compress.healing.further import Further
 from edgelm.data.texts import Document, TextSource, upstream_sets
 from edgelm.errors import BadFile, BadOption
 
@@ -120,7 +122,8 @@ def test_no_document_is_calibrated_on_and_held_out_and_healed_on(llama: Checkpoi
     """Whole documents go to one of the three, however often the text holds them."""
     texts = [source("a", [*LONG, *LONG[:9]]), source("b", LONG)]
     calibration = draw(llama, texts, tokens=1500, sequence=16)
-    healing = further(llama, texts, calibration, 16, 0, 10**9)
+    further = Further(llama, texts, calibration, 16, 0)
+    healing = further.draw(10**9)
     tokenizer = AutoTokenizer.from_pretrained(llama.path)
     parts = [
         {name for piece in pieces for name in re.findall(r"\bdocument (\d+)\b", tokenizer.decode(piece))}
@@ -131,7 +134,33 @@ def test_no_document_is_calibrated_on_and_held_out_and_healed_on(llama: Checkpoi
     assert sum(map(len, parts)) == len(LONG)
     count = sum(map(len, healing))
     assert count + calibration.record["tokens"] + calibration.record["held_out_tokens"] > 4000
-    assert sum(map(len, further(llama, texts, calibration, 16, 0, 100))) in range(100, 117)
+    assert sum(map(len, further.draw(100))) in range(100, 117)
+
+
+def test_healing_text_is_small_and_has_its_sources(llama: Checkpoint) -> None:
+    """Of the most that was drawn, until it is asked for."""
+    texts = [source("a", LONG), replace(source("b", DOCUMENTS), licence="MIT")]
+    further = Further(llama, texts, draw(llama, texts, tokens=600, sequence=32), 32, 0)
+    assert further.told() == {}
+    most = [further.draw(tokens) for tokens in (900, 10**9, 40)][1]
+    assert {each.itemsize for each in most if isinstance(each, array)} == {4}
+    assert all(isinstance(each, array) for each in most)
+    record = further.told()["learned_from"]
+    assert (record["sequences"], record["tokens"]) == (len(most), sum(map(len, most)))
+    assert [(each["name"], each["licence"]) for each in record["sources"]] == [("a", ""), ("b", "MIT")]
+    assert sum(each["tokens"] for each in record["sources"]) == record["tokens"]
+    assert not record["allowed"]
+    assert further.told() == {}
+
+
+def test_probes_are_of_each_data_set(llama: Checkpoint) -> None:
+    texts = [source("a", [*LONG, *LONG]), source("b", DOCUMENTS), source("b", [f"守株待兔{n}" for n in range(9)])]
+    calibration = draw(llama, texts, tokens=3000, sequence=64)
+    assert len(calibration.probes) == 4
+    assert all(probe in calibration.held_out for probe in calibration.probes)
+    tokenizer = AutoTokenizer.from_pretrained(llama.path)
+    said = [tokenizer.decode(probe) for probe in calibration.probes[:2]]
+    assert {"In document" in text or "tells of dogs" in text for text in said} == {True, False}
 
 
 def test_documents_encoded_together_are_as_by_themselves(llama: Checkpoint) -> None:

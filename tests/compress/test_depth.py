@@ -134,9 +134,16 @@ def test_layer_types_are_as_many_as_layers(
 ) -> None:
     base = Checkpoint(make_checkpoint("qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=2))
     assert base.config["layer_types"] == ["full_attention"] * 2 + ["sliding_attention"] * 2
+    unsure = ("layer_types", "max_window_layers")
     for score in ("bi", "angle", "kl"):
         model = opened(base)
+        planned = Depth(1, score=score).plan(base.config)
         [dropped] = Depth(1, score=score).apply(model, batches, silent)["dropped"]
+        assert len(planned["layer_types"]) == len(model.config["layer_types"]) == 3
+        assert [{**config, **dict.fromkeys(unsure)} for config in (planned, model.config)] == 2 * [
+            {**base.config, "num_hidden_layers": 3, **dict.fromkeys(unsure)}
+        ]
+        assert shape_of(planned) == shape_of(model.config)
         kept = [kind for layer, kind in enumerate(base.config["layer_types"]) if layer != dropped]
         assert model.config["layer_types"] == kept
         assert model.config["max_window_layers"] == kept.count("full_attention")

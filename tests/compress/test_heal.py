@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.compress.base import Progress
+from edgelm.compress.base import Progress, Step
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
 from edgelm.compress.healing import loop
 from edgelm.compress.quality import Reference
+from edgelm.compress.run import compress
 from edgelm.compress.stream.model import Model
 from edgelm.compress.width import Width
+from edgelm.data.texts import TextSource
 from edgelm.errors import BadOption
 from edgelm.plugins import parse, spec_of
 
@@ -93,6 +95,52 @@ def test_killed_and_gone_on_is_the_same(
     assert heal.apply(resumed, [], silent) == record
     for name in whole.names:
         assert torch.equal(whole.outer(name), resumed.outer(name))
+
+
+@pytest.mark.parametrize("steps", [
+    ["width:hidden=48"], ["width:hidden=48,refit=1"], ["depth:drop=1", "width:hidden=48,basis=channels"],
+    ["width:hidden=56", "width:hidden=48"],
+])  # fmt: skip
+def test_a_narrowed_stream_is_healed_by_block(
+    make_checkpoint: Callable[..., Path], opened: Any, silent: Progress, tmp_path: Path, steps: list[str]
+) -> None:
+    base = Checkpoint(make_checkpoint("llama"))
+    model = opened(base)
+    model.base, model.healing = Model.of(base), spoken
+    for number, spec in enumerate([*steps, ""]):
+        model.folder = tmp_path / str(number)
+        model.folder.mkdir()
+        if spec:
+            parse("compress", spec).apply(model, spoken(400, seed=2), silent)
+    held = spoken(400, seed=3)
+    reference = Reference.of(model.base, held, lambda done, total: None)
+    before = reference.compare(model, held, None, lambda done, total: None)
+    record = Heal(8_000, "block", lr=RATES["block"], batch=1).apply(model, [], silent)
+    after = reference.compare(model, held, None, lambda done, total: None)
+    assert sum(record["loss_last"]) < sum(record["loss_first"])
+    assert after["kl"] < 0.9 * before["kl"]
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_the_basis_outlives_a_kill(
+    make_checkpoint: Callable[..., Path], texts: list[TextSource], tmp_path: Path, layer: int
+) -> None:
+    """The step that narrowed is finished by then, and taken from what it has left."""
+    base, told = Checkpoint(make_checkpoint("llama")), list[str]()
+    recipe: list[Step] = [Width(hidden=48), Heal(400, "block", batch=4)]
+
+    def dying(what: str, done: int, total: int) -> None:
+        if (what, done) == ("heal: layers", layer):
+            raise Killed
+
+    def run(name: str, progress: Progress) -> Checkpoint:
+        return compress(base, recipe, tmp_path / name, texts=texts, tokens=600, sequence=48, progress=progress)
+
+    whole = run("whole", lambda what, done, total: None)
+    with pytest.raises(Killed):
+        run("out", dying)
+    assert run("out", lambda what, done, total: told.append(what)).digest == whole.digest
+    assert not any(what.startswith("width") for what in told)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress import judging
 from edgelm.compress.base import Progress
+from edgelm.compress.calibrate import draw
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
 from edgelm.compress.judging import Judge
@@ -16,8 +19,11 @@ from edgelm.compress.kv import Kv
 from edgelm.compress.quality import Reference
 from edgelm.compress.run import compress
 from edgelm.compress.stream.model import Model
+from edgelm.compress.vocab import Vocab
 from edgelm.compress.width import Width
 from edgelm.data.texts import TextSource
+from edgelm.errors import Unsupported
+from edgelm.stock import load_model
 
 SMALL: Any = {"tokens": 600, "sequence": 48}
 
@@ -58,7 +64,9 @@ def test_quality_after_each_step_is_that_of_the_recipe_so_far(
     both = steps_of(compress(base, [Depth(1), Width(96)], tmp_path / "two", texts=texts, dtype="float32", **SMALL))
     assert len(runs) == 1  # the base
     one = compress(base, [Depth(1)], tmp_path / "one", texts=texts, dtype="float32", **SMALL)
-    assert both[0]["quality"] == pytest.approx(steps_of(one)[0]["quality"], rel=1e-6)
+    alone = steps_of(one)[0]["quality"]
+    assert alone.pop("perplexity_original") == alone["perplexity_base"]
+    assert both[0]["quality"] == pytest.approx(alone, rel=1e-6)
     assert both[1]["quality"]["kl"] > both[0]["quality"]["kl"] > 0
 
 
@@ -165,3 +173,41 @@ def test_a_second_round_knows_the_quality_of_the_first(
     assert steps_of(second)[0] == steps_of(first)[0]
     page = (second.path / "report.html").read_text()
     assert "Before this run: depth:drop=1." in page
+
+
+def test_the_perplexity_of_the_base_is_over_all_its_tokens_too(
+    make_checkpoint: Callable[..., Path], opened: Callable[[Checkpoint], Model], texts: list[TextSource],
+    tmp_path: Path, runs: list[int],
+) -> None:  # fmt: skip
+    base = Checkpoint(make_checkpoint("llama", vocab_size=384))
+    made = compress(base, [Vocab(keep=320)], tmp_path / "out", texts=texts, dtype="float32", **SMALL)
+    held_out = draw(base, texts, **SMALL).held_out
+    network, losses = load_model(base, torch.float32), list[torch.Tensor]()
+    for tokens in held_out:
+        with torch.no_grad():
+            logits = network(torch.tensor([tokens]), use_cache=False).logits[0]
+        losses.append(torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(tokens[1:]), reduction="none"))
+    quality = made.card.model_dump()["quality"]
+    assert quality["perplexity_original"] == pytest.approx(float(torch.cat(losses).mean().exp()), rel=1e-5)
+    assert quality["perplexity_base"] < 0.99 * quality["perplexity_original"]  # fewer tokens to choose among
+    page = (made.path / "report.html").read_text()
+    assert f"<dd>{quality['perplexity_original']:.4g}</dd>" in page
+    assert "all its tokens" in page
+    assert runs == [len(held_out)]  # all of the text's tokens are left
+
+
+def test_every_probe_is_run_in_the_dtype_of_the_result(
+    base: Checkpoint, opened: Callable[[Checkpoint], Model], edit: Any, silent: Progress, tmp_path: Path
+) -> None:
+    """One token overflows, and only the second probe has it."""
+
+    def swell(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.embed_tokens.weight"][77] = 65_000
+        tensors["model.layers.0.mlp.down_proj.weight"] *= 200
+
+    model = opened(base)
+    judge = Judge(model, [[5, 6, 7, 8]], "float16", silent)
+    swollen = edit(Checkpoint(shutil.copytree(base.path, tmp_path / "swollen")), swell)
+    assert judge.written(swollen, model, [[5, 6, 7, 8]])["kl"] > 0
+    with pytest.raises(Unsupported, match="overflows"):
+        judge.written(swollen, model, [[5, 6, 7, 8], [77, 6]])

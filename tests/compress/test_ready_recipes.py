@@ -123,13 +123,16 @@ def test_enough_text_is_asked_for_to_refit_by(name: str, base: Checkpoint, plann
         assert tokens >= 2 * base.shape.ffn
 
 
-def test_healing_ends_it_and_can_be_changed(name: str) -> None:
-    steps = steps_in(name)
-    assert steps[-1] == Heal(tokens=50_000_000)
-    assert steps_in(name, "heal:method=block")[-1] == Heal(tokens=50_000_000, method="block")
-    left = steps_in(name, "heal:tokens=0")
-    assert left[:-1] == steps[:-1]
-    assert left[-1].idle({})
+def test_healing_ends_it_and_can_be_changed(name: str, base: Checkpoint) -> None:
+    whole, block, without = (
+        plan(base, steps_in(name, *changes)) for changes in ([], ["heal:method=block"], ["heal:tokens=0"])
+    )
+    assert steps_in(name)[-1] == Heal(tokens=50_000_000)
+    assert (whole[-1].step, block[-1].step) == ("heal:tokens=50000000", "heal:tokens=50000000,method=block")
+    assert block[:-1] == whole[:-1] == without
+    assert [rows[-1].config for rows in (block, whole)] == 2 * [without[-1].config]
+    needs = [forecast(base, rows, 16_384, "float16").memory for rows in (whole, block)]
+    assert needs[0] > 2 * needs[1]
 
 
 def test_steps_are_in_the_good_order(name: str) -> None:

@@ -12,8 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.base import Progress
+from edgelm.compress.calibrate import draw
 from edgelm.compress.config import portable
 from edgelm.compress.fallback import built_in
+from edgelm.compress.judging import in_own_tokens
 from edgelm.compress.stream.model import Model
 from edgelm.compress.vocab import Vocab
 from edgelm.compress.vocabulary.count import count_tokens
@@ -35,8 +37,12 @@ Open = Callable[[Checkpoint], Model]
 @pytest.fixture
 def base(make_checkpoint: Callable[..., Path], family: str, tied: bool) -> Checkpoint:
     """A checkpoint with more rows than tokens, its special tokens first."""
+    return of_many_tokens(make_checkpoint, family, tied=tied)
+
+
+def of_many_tokens(make_checkpoint: Callable[..., Path], family: str, **settings: Any) -> Checkpoint:
     ids = {"bos_token_id": 0, "eos_token_id": 1, "num_hidden_layers": 2}
-    folder = make_checkpoint(family, tied=tied, vocab_size=ROWS, **ids)
+    folder = make_checkpoint(family, vocab_size=ROWS, **ids, **settings)
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -219,3 +225,23 @@ def test_plans_without_a_tokenizer() -> None:
             step.plan(config)
         assert not step.idle(config)
     assert [Vocab(keep=keep).idle(config) for keep in (1, 1.0, 1000, 2000, 999, 0.999)] == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_text_in_fewer_tokens_is_no_longer_than_the_context(
+    make_checkpoint: Callable[..., Path], opened: Open, silent: Progress, family: str
+) -> None:
+    """Learned positions have as many rows as the context has tokens. The beginning of the text is what stays."""
+    base = of_many_tokens(make_checkpoint, family, max_position_embeddings=40)
+    batches = draw(base, [built_in()], tokens=900).batches
+    model = with_tokenizer(base, opened)
+    model.documents, model.base = ["nothing of it"], with_tokenizer(base, opened)
+    Vocab(keep=KEPT).apply(model, [], silent)
+    own = in_own_tokens(model, batches)
+    assert sum(map(len, own)) > sum(map(len, batches))
+    assert max(map(len, own)) == 40
+    assert all(torch.isfinite(states_TD).all() for states_TD in model.final_states(own, lambda done, total: None))
+    tokenizer, old_ids = load_tokenizer(base), model.idmap or []
+    for old, new in zip(batches, own, strict=True):
+        now, text = (tokenizer.decode(ids).rstrip("\ufffd") for ids in ([old_ids[token] for token in new], old))
+        assert now == text if len(new) < 40 else text.startswith(now)

@@ -12,6 +12,7 @@ from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.writing import write_weights
 from edgelm.compress.width import Width
 from edgelm.errors import BadFile, BadOption
+from edgelm.plugins import parse
 from edgelm.shapes import shape_of
 from edgelm.stock import load_model
 
@@ -87,6 +88,15 @@ def test_plan() -> None:
     assert Width(172).plan({"intermediate_size": 172}) == {"intermediate_size": 172}
     with pytest.raises(BadOption, match="nothing to narrow"):
         Width()
+
+
+@pytest.mark.parametrize("option", ["basis=channels", "untie=1", "refit=1"])
+def test_how_to_narrow_the_stream_asks_how_far(option: str) -> None:
+    name = option.partition("=")[0]
+    with pytest.raises(BadOption, match=f"width:{name} says how") as caught:
+        parse("compress", f"width:ffn=96,heads=2,{option}")
+    assert "hidden=" in caught.value.mend
+    assert getattr(parse("compress", f"width:hidden=32,{option}"), name)
 
 
 def test_all_three_at_once(

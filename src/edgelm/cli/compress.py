@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
+from math import isclose
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress
 from edgelm.compress.base import Step
 from edgelm.compress.costs.forecast import Forecast, forecast
+from edgelm.compress.costs.memory import search as memory_of_search
 from edgelm.compress.costs.memory import within
 from edgelm.compress.costs.phone import CONTEXT
 from edgelm.compress.fallback import find_texts
@@ -21,16 +23,18 @@ from edgelm.compress.page.page import add_search
 from edgelm.compress.recipe import Row, agreed_dtype
 from edgelm.compress.recipe import plan as make_plan
 from edgelm.compress.search.found import Found
-from edgelm.compress.search.limits import Limit, limit_of, positive
+from edgelm.compress.search.limits import Limit, limit_of, positive, programs_of
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.vocabulary.settle import settled
 from edgelm.data.folder import DataFolder
 from edgelm.data.texts import TextSource
 from edgelm.errors import BadOption
 from edgelm.folders import require_fresh
-from edgelm.plugins import parse
+from edgelm.plugins import parse, spec_of
 from edgelm.recipe import steps_of
 from edgelm.score.text import size
+
+ORDER = ("vocab", "depth", "width", "kv", "repair", "heal", "cast")  # in which steps do least harm to each other
 
 
 def compress(
@@ -51,7 +55,7 @@ def compress(
     ] = None,
     data: Data = None,
     offline: OfflineFlag = False,
-    calib_tokens: Annotated[int, typer.Option(help="Tokens to calibrate on.")] = 16_384,
+    calib_tokens: Annotated[str, typer.Option(help="Tokens to calibrate on, such as 32K.")] = "16384",
     seq: Annotated[int, typer.Option(help="Longest calibration sequence, in tokens.")] = 1024,
     dtype: Annotated[
         Literal["float16", "float32", "keep"] | None,
@@ -64,6 +68,10 @@ def compress(
     memory: Annotated[
         str | None, typer.Option("--memory", "--mem", help="Memory that the run may take at the most, such as 6GB.")
     ] = None,
+    exports: Annotated[
+        str, typer.Option(help="Programs that a searched recipe's result must suit: gguf, mlc, script, hf.")
+    ] = "gguf+mlc",
+    shard_size: Annotated[str, typer.Option(help="Bytes of a weight file at the most.")] = "4GB",
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a smaller dense one that plain transformers, and llama.cpp after `deploy`, run as it is.
@@ -75,7 +83,8 @@ def compress(
     parsed = [parse("compress", spec) for spec in steps_of(steps or [], "compress")]
     texts = cache(lambda: find_texts(calib or [], DataFolder(data, offline=offline)))
     agreed = agreed_dtype(base, parsed, dtype)
-    options: dict[str, Any] = {"tokens": calib_tokens, "sequence": seq, "dtype": agreed, "seed": seed, "device": device}
+    tokens, limit = positive(calib_tokens, "--calib-tokens", "32K, for example"), _bytes(memory, "--memory")
+    options: dict[str, Any] = {"sequence": seq, "dtype": agreed, "seed": seed, "device": device}
     if not plan and out is None:
         raise BadOption("compress needs a folder to write", mend="add -o FOLDER, or --plan to write nothing")
     if not (parsed or fit or target_params):
@@ -84,18 +93,22 @@ def compress(
         require_fresh(out)  # before the text is read
     found: Found | None = None
     if fit or target_params:
-        found = _searched(base, parsed, limit_of(fit, target_params), texts(), options)
+        looked = options | {"tokens": within(limit, tokens, partial(memory_of_search, base.config)),
+                            "programs": programs_of(exports)}  # fmt: skip
+        found = _searched(base, parsed, limit_of(fit, target_params), texts(), looked)
         parsed = found.steps
-    rows = make_plan(base, settled(base, parsed, texts, counting=False), agreed)
-    options["memory"] = None if memory is None else positive(memory, "--memory", "6GB, for example")
+    parsed = settled(base, parsed, texts, counting=not plan)
+    rows = make_plan(base, parsed, agreed)
+    _warn_of_order(parsed)
     if plan:
-        tokens = within(options["memory"], calib_tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
+        tokens = within(limit, tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
         _show_plan(rows, forecast(base, rows, tokens, agreed), found, json)
         return
     assert out is not None
+    options |= {"tokens": tokens, "memory": limit, "shard": _bytes(shard_size, "--shard-size")}
     if found and search == "full":
         found = _built(base, found, out, texts(), options)
-        rows = make_plan(base, settled(base, found.steps, texts, counting=False), agreed)
+        rows = make_plan(base, settled(base, found.steps, texts, counting=True), agreed)
     else:
         _run(base, parsed, out, texts(), options)
     if found:
@@ -105,6 +118,17 @@ def compress(
         note(f"warning: {warning}")
     _show_result(rows, said, found, json)
     note(f"report: {out / 'report.html'}")
+
+
+def _bytes(text: str | None, option: str) -> int | None:
+    return None if text is None else positive(text, option, "6GB, for example")
+
+
+def _warn_of_order(steps: Sequence[Step]) -> None:
+    names = [spec_of(step).partition(":")[0] for step in steps]
+    places = [ORDER.index(name) for name in names if name in ORDER]
+    if places != sorted(places):
+        note(f"warning: {', '.join(names)} is an unusual order; less is lost in the order {', '.join(ORDER)}")
 
 
 def _run(base: Checkpoint, steps: Sequence[Step], out: Path, texts: list[TextSource], options: dict[str, Any]) -> None:
@@ -131,7 +155,8 @@ def _built(base: Checkpoint, found: Found, out: Path, texts: list[TextSource], o
         return run(base, steps, folder, texts=texts, **options)
 
     with progress() as bar:
-        return full(found, out, make, {"base": base.digest, "options": options}, bar)
+        text = [[text.name, text.sha256] for text in texts]
+        return full(found, out, make, {"base": base.digest, "options": options, "text": text}, bar)
 
 
 def _show_search(found: Found | None) -> None:
@@ -164,14 +189,18 @@ def _show_result(rows: list[Row], said: dict[str, Any], found: Found | None, jso
         return
     _show_search(found)
     _show_steps(rows)
-    read, first, quality = said["forecast"]["read_base"], (made or [said])[0]["quality"], said["quality"]
-    emit_table(("quality on held-out text", ">perplexity", ">KL from the base", ">expected speed", ">measured speed"), [
-        ("base", f"{first['perplexity_base']:.4g}", "", "", ""),
-        *((step["step"], f"{step['quality']['perplexity']:.4g}", f"{step['quality']['kl']:.4g}",
-           f"{read / step['read']:.2f}×", f"{step['speed']['decode']['faster']:.2f}×") for step in made),
-    ])  # fmt: skip
-    if quality["perplexity_base"] != first["perplexity_base"]:
-        note(f"of the tokens that are left, the base's perplexity is {quality['perplexity_base']:.4g}")
+    read = said["forecast"]["read_base"]
+    base = said["quality"]["perplexity_original"]
+    table = [("base", f"{base:.4g}", "", "", "")]
+    for step in made:
+        quality = step["quality"]
+        if not isclose(quality["perplexity_base"], base, rel_tol=1e-6):
+            base = quality["perplexity_base"]
+            table.append(("base, over the tokens that are left", f"{base:.4g}", "", "", ""))
+        table.append((step["step"], f"{quality['perplexity']:.4g}", f"{quality['kl']:.4g}",
+                      f"{read / step['read']:.2f}×", f"{step['speed']['decode']['faster']:.2f}×"))  # fmt: skip
+    columns = ("quality on held-out text", ">perplexity", ">KL from the base", ">expected speed", ">measured speed")
+    emit_table(columns, table)
     if made:
         note(_speed(made[-1]["speed"]))
 

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 import edgelm
-from edgelm.checkpoint import Card, Checkpoint
+from edgelm.checkpoint import Card, Checkpoint, Source
 from edgelm.compress.calibrate import Calibration
 from edgelm.compress.recipe import Row
 from edgelm.compress.stream.imported import losses
@@ -35,15 +35,18 @@ def result_card(
     A model trained from scratch stays one however it is cut; every other becomes a compressed one. Its `options`
     hold one entry for each run of `compress`, the last this one's: which steps it took, and with which options.
     """
-    parent = base.card
+    parent, drawn = base.card, _drawn(records)
+    further = [Source.model_validate(source) for source in drawn["sources"]] if drawn else []
     done = {
         "base": parent.base or base.path.resolve().name,
         "derivation": "from-scratch" if parent.derivation == "from-scratch" else "compressed",
         "recipe": [*parent.recipe, *(record["step"] for record in records)],
         "steps": [*parent.steps, *records],
         "options": [*_earlier_options(parent), {"steps": [record["step"] for record in records], **options}],
-        "data": [*parent.data, *calibration.sources],
-        "data_allowed": (parent.model_extra or {}).get("data_allowed") is not False and calibration.allowed,
+        "data": [*parent.data, *_together(calibration.sources, further)],
+        "data_allowed": (parent.model_extra or {}).get("data_allowed") is not False
+        and calibration.allowed
+        and (drawn is None or drawn["allowed"]),
         "prompting": base.prompting,
         "parents": [base.digest, *parent.parents],
         "made_by": f"edgelm {edgelm.__version__}",
@@ -51,6 +54,7 @@ def result_card(
         "tensor_bytes": rows[-1].bytes,
         "quantized": False,
         "calibration": calibration.record,
+        "healing": None if drawn is None else _healing(base, drawn, calibration),
         "cast": cast,
         "quality": quality,
         "forecast": needs,
@@ -60,6 +64,36 @@ def result_card(
         "threads": torch.get_num_threads(),
     }
     return Card.model_validate(parent.model_dump(exclude_unset=True, exclude={"search"}) | done)
+
+
+def _drawn(records: Sequence[Record]) -> Record | None:
+    """The text that only healing has read; None if no step was healing.
+
+    What one step has drawn is the beginning of what another one that wanted more has drawn.
+    """
+    drawn: list[Record] = [record["learned_from"] for record in records if "learned_from" in record]
+    return max(drawn, key=lambda each: int(each["tokens"]), default=None)
+
+
+def _healing(base: Checkpoint, drawn: Record, calibration: Calibration) -> Record:
+    """What healing has learned from, and whom: where there was no further text, from that of the calibration."""
+    if not drawn["tokens"]:
+        tokens, sequences = calibration.record["tokens"], calibration.record["sequences"]
+        drawn = {"tokens": tokens, "sequences": sequences, "sources": [s.model_dump() for s in calibration.sources]}
+    return {key: drawn[key] for key in ("tokens", "sequences", "sources")} | {"teacher": base.digest}
+
+
+def _together(sources: Sequence[Source], further: Sequence[Source]) -> list[Source]:
+    """The sources of both; where both have read of a text, it is one with the tokens of both."""
+    made = list(sources)
+    for source in further:
+        for place, known in enumerate(made):
+            if source.model_copy(update={"tokens": known.tokens}) == known:
+                made[place] = known.model_copy(update={"tokens": known.tokens + source.tokens})
+                break
+        else:
+            made.append(source)
+    return made
 
 
 def _limited(options: Record) -> list[str]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from edgelm.compress.base import FeedForward
+from edgelm.compress.costs.bounds import DOUBLE_BELOW
+from edgelm.compress.maths.sums import count, damped_factor
 from edgelm.compress.stream.layer import Layer
 from edgelm.compress.stream.rewrite import Change
 from edgelm.errors import Unsupported
 
-_DOUBLE_BELOW = 4096  # channels up to which sums and solutions are in double precision
 _PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Ĥ; the second for fewer than 2F tokens
 _RAISES = 3  # of λ, tenfold each, before a layer is given up
 _ROUNDS = 8  # in which `obs` removes the channels, taking account of those already gone
@@ -41,7 +42,7 @@ class Moments:
     def __init__(self, weight_DF: Tensor, *, centred: bool, layer: int) -> None:
         D, F = weight_DF.shape
         self.layer = layer
-        self.dtype = torch.float64 if F <= _DOUBLE_BELOW else torch.float32
+        self.dtype = torch.float64 if F <= DOUBLE_BELOW else torch.float32
         self.weight_DF = weight_DF.detach().to(self.dtype)
         self.centred = centred
         self.tokens = 0
@@ -58,22 +59,14 @@ class Moments:
         return torch.zeros(*shape, dtype=self.dtype, device=self.weight_DF.device)
 
     def add(self, base_TF: Tensor, now_TF: Tensor) -> None:
-        """Count one sequence: a and â of the same tokens.
-
-        The products of one sequence are made in the model's own precision, which is faster; only the sums over
-        sequences are in double.
-        """
+        """Count one sequence: a and â of the same tokens."""
         target_TD = base_TF @ self.weight_DF.to(base_TF.dtype).T
         self.tokens += len(base_TF)
         self.target_energy += float(target_TD.square().sum())
         self.act_F += base_TF.abs().mean(0).square()
-        for total, one, other in (
-            (self.base_FF, base_TF, base_TF), (self.gram_FF, now_TF, now_TF), (self.cross_DF, target_TD, now_TF)
-        ):  # fmt: skip
-            if total.dtype == one.dtype:
-                total.addmm_(one.T, other)  # makes no third matrix of this size
-            else:
-                total += one.T @ other
+        count(self.base_FF, base_TF, base_TF)
+        count(self.gram_FF, now_TF, now_TF)
+        count(self.cross_DF, target_TD, now_TF)
         self.base_F += base_TF.sum(0)
         self.sum_F += now_TF.sum(0)
         self.target_D += target_TD.sum(0)
@@ -108,7 +101,7 @@ class Moments:
         return left_F.nonzero().squeeze(1)
 
     def removals(self, count: int) -> Tensor:
-        """The `count` channels whose removal, with the others refitted, costs least output error, the first to go first.
+        """The `count` channels whose removal, with the others refitted, costs least output error, in that order.
 
         s_j = ‖W_j‖² / [H̃⁻¹]_jj with H̃ = H + λI; after each round W and H̃⁻¹ are those of the refitted layer
         (optimal brain surgeon over columns, arXiv 2210.17323).
@@ -173,11 +166,9 @@ class Moments:
     def _cholesky(self, gram: Tensor, penalty: float) -> tuple[Tensor, float]:
         """The factor of `gram` + λI and the λ it took: that given, or up to a thousandfold where that is too little."""
         for _ in range(1 + _RAISES):
-            damped, failed = gram.clone(), torch.zeros((), dtype=torch.int32, device=gram.device)
-            damped.diagonal().add_(penalty)
-            torch.linalg.cholesky_ex(damped, out=(damped, failed))
-            if not failed:
-                return damped, penalty
+            factor = damped_factor(gram, penalty)
+            if factor is not None:
+                return factor, penalty
             penalty *= 10
         if not bool(torch.isfinite(gram).all()):
             raise Unsupported(f"layer {self.layer} computes infinities or NaN",

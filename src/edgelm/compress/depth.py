@@ -73,6 +73,9 @@ class Depth:
     def plan(self, config: Config) -> Config:
         """The configuration with fewer layers.
 
+        Which ones stay is found by looking at the model: where they are not all of one kind, `layer_types` and
+        `max_window_layers` are here those of the first; only their number is sure. No size depends on them.
+
         Raises:
             BadOption: the model has not that many layers beside the protected ones, or too many would go.
         """

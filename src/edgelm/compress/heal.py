@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgelm.compress.base import Config, Progress, Tokens
+from edgelm.compress.costs.bounds import HELD
 from edgelm.errors import BadOption
 from edgelm.files import canonical_json, sha256_bytes
 from edgelm.shapes import shape_of
@@ -66,7 +67,7 @@ class Heal:
 
     def apply(self, model: Model, batches: Sequence[Tokens], progress: Progress) -> dict[str, Any]:
         """Learn from `model.base` on `model.healing`, or on the calibration sequences where there is no other text."""
-        from edgelm.compress.healing.block import HELD, heal_layers  # torch, which a plan does without
+        from edgelm.compress.healing.block import heal_layers  # torch, which a plan does without
         from edgelm.compress.healing.lessons import teacher_of, text_of
         from edgelm.compress.healing.whole import heal_network
 

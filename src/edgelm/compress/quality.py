@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ class Reference:
         return cls(base.final_states(held_out, progress), base)
 
     @torch.no_grad()
+    def perplexity(self, held_out: Sequence[Tokens]) -> float:
+        """The base's on these sequences, over all of its tokens."""
+        head, loss = Head(*self.base.head()), 0.0
+        for tokens, states_TD in zip(held_out, self.states, strict=True):
+            for rows in _blocks(tokens):
+                loss -= _said(head(states_TD[rows]).log_softmax(-1), tokens, rows)
+        return _perplexity(loss / sum(len(tokens) - 1 for tokens in held_out))
+
+    @torch.no_grad()
     def compare(
         self, result: Model, held_out: Sequence[Tokens], idmap: Sequence[int] | None,
         progress: Callable[[int, int], object],
@@ -73,21 +82,37 @@ class Reference:
         loss_base = loss_result = divergence = 0.0
         count = 0
         for tokens, base_TD, result_TD in zip(held_out, self.states, states, strict=True):
-            for start in range(0, len(tokens) - 1, _ROWS):
-                rows = slice(start, min(start + _ROWS, len(tokens) - 1))
-                base_TV = base_head(base_TD[rows]).log_softmax(-1)
-                target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1], device=base_TV.device)[:, None]
-                result_TV = head(result_TD[rows]).log_softmax(-1)
-                loss_base -= float(base_TV.gather(1, target_T1).double().sum())
-                loss_result -= float(result_TV.gather(1, target_T1).double().sum())
+            for rows in _blocks(tokens):
+                base_TV, result_TV = base_head(base_TD[rows]).log_softmax(-1), head(result_TD[rows]).log_softmax(-1)
+                loss_base -= _said(base_TV, tokens, rows)
+                loss_result -= _said(result_TV, tokens, rows)
                 divergence += float((base_TV.exp() * (base_TV - result_TV)).double().sum())
-                count += len(target_T1)
+                count += rows.stop - rows.start
         return {
             "perplexity_base": _perplexity(loss_base / count),
             "perplexity": _perplexity(loss_result / count),
             "kl": divergence / count,
             "tokens": count,
         }
+
+
+def finite(head: Head, states: Sequence[Tensor]) -> bool:
+    """Whether no logit of these sequences (each T × D) is infinite or NaN."""
+    return all(
+        bool(torch.isfinite(head(block_TD)).all()) for states_TD in states for block_TD in states_TD.split(_ROWS)
+    )
+
+
+def _blocks(tokens: Tokens) -> Iterator[slice]:
+    """The positions of a sequence that have a next token, as many together as have logits at a time."""
+    for start in range(0, len(tokens) - 1, _ROWS):
+        yield slice(start, min(start + _ROWS, len(tokens) - 1))
+
+
+def _said(chances_TV: Tensor, tokens: Tokens, rows: slice) -> float:
+    """The log-likelihood of what follows at each of these positions, summed."""
+    target_T1 = torch.tensor(tokens[rows.start + 1 : rows.stop + 1], device=chances_TV.device)[:, None]
+    return float(chances_TV.gather(1, target_T1).double().sum())
 
 
 def _perplexity(loss: float) -> float:

@@ -9,18 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import edgelm
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.base import Progress, Step
-from edgelm.compress.calibrate import Calibration, draw, further
+from edgelm.compress.calibrate import Calibration, draw
 from edgelm.compress.card import result_card
 from edgelm.compress.config import portable
 from edgelm.compress.costs.forecast import forecast
 from edgelm.compress.costs.memory import within
 from edgelm.compress.costs.phone import read_per_token
 from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
+from edgelm.compress.healing.further import Further
 from edgelm.compress.judging import Judge, in_own_tokens
 from edgelm.compress.page.page import write as write_page
 from edgelm.compress.recipe import Dtype, Row, agreed_dtype, plan, stored_dtype, taken
@@ -29,7 +31,7 @@ from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.saved import restore, save, work_folder
 from edgelm.compress.stream.sound import require_one_head
-from edgelm.compress.stream.writing import write_weights
+from edgelm.compress.stream.writing import SHARD, write_weights
 from edgelm.compress.vocabulary.settle import settled
 from edgelm.compress.vocabulary.trim import STALE, tokenizer_files
 from edgelm.data.texts import TextSource
@@ -58,6 +60,7 @@ def compress(
     seed: int = 0,
     device: str = "auto",
     memory: int | None = None,
+    shard: int = SHARD,
     progress: Progress = lambda what, done, total: None,
 ) -> Checkpoint:
     """Write the compressed checkpoint into the new folder `out`: a stock model with its card.
@@ -76,6 +79,7 @@ def compress(
         seed: of the choice of text.
         device: what layers are run on: `cpu`, `cuda`, or by `auto` a GPU if there is one.
         memory: bytes that this process may take, at the most; it then calibrates on fewer tokens if it must.
+        shard: bytes of a weight file, at the most.
         progress: told what is being done.
 
     Raises:
@@ -101,15 +105,16 @@ def compress(
     calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
     if calibration.record["fallback"]:
         progress(BUILT_IN_WARNING, 0, 1)
-    with work_folder(out, _identity(base, rows, calibration, place)) as work, new_folder(out) as folder:
+    with work_folder(out, _identity(base, rows, calibration, sequence, place)) as work, new_folder(out) as folder:
         model, model.base = _opened(base, place), _opened(base, place)
-        model.healing = lambda count: in_own_tokens(model, further(base, texts, calibration, sequence, seed, count))
+        further = Further(base, texts, calibration, sequence, seed)
+        model.healing = lambda count: in_own_tokens(model, further.draw(count))
         target = stored_dtype(base, agreed)
         judge = Judge(model.base, calibration.held_out, target, progress)
-        records = _apply(model, steps, calibration, work, judge, progress)
+        records = _apply(model, steps, calibration, further, work, judge, progress)
         progress("write", 0, 1)
-        cast = _write(base, model, folder, target)
-        quality = judge.written(Checkpoint(folder), model)
+        cast = _write(base, model, folder, target, shard)
+        quality = judge.written(Checkpoint(folder), model, calibration.probes)
         needs = asdict(forecast(base, rows, tokens, agreed))
         card = result_card(base, rows, _described(records, rows, quality), calibration, cast, quality, options, needs,
                            peak_memory(place))  # fmt: skip
@@ -118,12 +123,14 @@ def compress(
     return Checkpoint(out)
 
 
-def _identity(base: Checkpoint, rows: Sequence[Row], calibration: Calibration, place: torch.device) -> dict[str, Any]:
+def _identity(
+    base: Checkpoint, rows: Sequence[Row], calibration: Calibration, sequence: int, place: torch.device
+) -> dict[str, Any]:
     """What a run must have in common with one that was killed, to go on from what that has left."""
     return {
         "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
         "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
-        "device": place.type,
+        "device": place.type, "sequence": sequence,
     }  # fmt: skip
 
 
@@ -145,8 +152,9 @@ def _opened(base: Checkpoint, place: torch.device) -> Model:
 
 
 def _apply(
-    model: Model, steps: Sequence[Step], calibration: Calibration, work: Path, judge: Judge, progress: Progress
-) -> list[dict[str, Any]]:
+    model: Model, steps: Sequence[Step], calibration: Calibration, further: Further, work: Path, judge: Judge,
+    progress: Progress,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Apply the steps, or take what an interrupted run has left; what each did, for the card.
 
     Quality after the last step is not measured here: it is that of what will be written.
@@ -161,7 +169,8 @@ def _apply(
             model.folder = folder
             start = time.perf_counter()
             made = step.apply(model, in_own_tokens(model, calibration.batches), progress)
-            record = {"step": spec_of(step), **made, "seconds": round(time.perf_counter() - start, 3)}
+            seconds = round(time.perf_counter() - start, 3)
+            record = {"step": spec_of(step), **made, **further.told(), "seconds": seconds}
             save(model, folder, record)
         if "speed" not in record:
             same = records and shape_of(model.config) == before  # as fast, whatever its weights are
@@ -173,7 +182,7 @@ def _apply(
     return records
 
 
-def _write(base: Checkpoint, model: Model, folder: Path, dtype: str) -> dict[str, Any]:
+def _write(base: Checkpoint, model: Model, folder: Path, dtype: str, shard: int) -> dict[str, Any]:
     """Write weights, configuration and what is copied; what the cast to `dtype` did, for the card."""
     with disk_errors(folder):
         write_config(folder / "config.json", portable(model.config, dtype))
@@ -182,4 +191,6 @@ def _write(base: Checkpoint, model: Model, folder: Path, dtype: str) -> dict[str
                 (folder / name).write_bytes(model.files[name])
             elif (base.path / name).is_file() and not (model.idmap and name in STALE):
                 shutil.copyfile(base.path / name, folder / name)
-    return write_weights(model, folder, getattr(torch, dtype))
+        if model.idmap:  # to learn from the base later: its id of each token
+            np.save(folder / "idmap.npy", np.asarray(model.idmap, np.int64))
+    return write_weights(model, folder, getattr(torch, dtype), shard)

@@ -77,6 +77,11 @@ class Vocab:
         object.__setattr__(made, "trimmed", trimmed)
         return made
 
+    @property
+    def final(self) -> bool:
+        """Whether it has chosen its tokens by counts, once and for all."""
+        return self.trimmed is not None and bool(self.trimmed.selection.counted)
+
     def idle(self, config: Config) -> bool:
         """Whether as many tokens are asked for as the model has rows; rows without a token stay then, too."""
         return self.keep is not None and (self.keep == 1 or self.keep >= config["vocab_size"])
@@ -105,7 +110,7 @@ class Vocab:
         `batches` are not looked at, and name old ids: what follows needs the text in new ones.
         """
         trimmed = self.trimmed
-        if trimmed is None or not trimmed.selection.counted:
+        if not self.final:
             trimmed = self.settled(model.files, model.config, self._counts(model, progress)).trimmed
         assert trimmed is not None
         old_ids = trimmed.selection.old_ids

@@ -48,6 +48,10 @@ class Width:
     def __post_init__(self) -> None:
         if self.ffn is None and self.hidden is None and self.heads is None:
             raise BadOption("width says nothing to narrow", mend="width:ffn=8192, hidden= or heads=, for example")
+        for name in ("basis", "untie", "refit"):
+            if getattr(self, name) and self.hidden is None:
+                raise BadOption(f"width:{name} says how to narrow the stream, but nothing says how far",
+                                mend=f"add hidden=3072, for example, or leave {name} out")  # fmt: skip
 
     def parts(self, config: Config) -> list[str]:
         """What is narrower afterwards: `ffn`, `hidden`, `heads`."""

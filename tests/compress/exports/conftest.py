@@ -74,6 +74,7 @@ def recipes(variant: str) -> dict[str, str]:
         "kv-mean": "kv:heads=1,merge=mean", "block": "heal:tokens=256,method=block",
         "lora": "heal:tokens=256,method=lora,rank=4", "full": "heal:tokens=256,method=full",
         "replace": "depth:drop=1,force=1,replace=1,protect=first:1,learn_tokens=128", "cast": "cast:dtype=float16",
+        "repair": "depth:drop=1,force=1 width:ffn=96 repair",
     }  # fmt: skip
     if free:
         found["heads"] = "width:heads=2"

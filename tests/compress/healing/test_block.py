@@ -38,7 +38,7 @@ def test_a_gap_is_closed_by_the_layer_before_it(
     assert curves[1][-1] < 0.9 * curves[1][0]
 
 
-def test_a_narrower_stream_is_refused(
+def test_a_narrower_stream_of_no_known_basis_is_refused(
     checkpoint: Checkpoint, opened: Any, batches: list[list[int]], silent: Progress
 ) -> None:
     model = opened(checkpoint)

@@ -76,7 +76,7 @@ def test_how_many_sequences_are_in_memory_does_not_matter(
     sequences: int,
 ) -> None:  # fmt: skip
     whole = greedy(opened(checkpoint), batches, range(1, LAYERS - 1), 2, **ALL, progress=silent)
-    monkeypatch.setattr(depth_removals, "ROOM", 4 * 64 * (LAYERS + 1) * 48 * sequences)
+    monkeypatch.setattr(depth_removals, "TRIALS", 4 * 64 * (LAYERS + 1) * 48 * sequences)
     read: list[int] = []
     real = Model.layer
     monkeypatch.setattr(Model, "layer", lambda self, number: read.append(number) or real(self, number))

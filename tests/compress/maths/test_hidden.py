@@ -33,8 +33,9 @@ ALIVE = torch.tensor([channel for channel in range(D) if channel % 4 != 2])
 class InMemory:
     """What `slice_hidden` uses of the core's `Model`."""
 
-    def __init__(self, config: Config, tensors: Mapping[str, Tensor]) -> None:
-        self.config, self.tensors = config, dict(tensors)
+    def __init__(self, config: Config, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        self.config, self.tensors, self.folder = config, dict(tensors), folder
+        self.bases: list[Path] = []
         if config["tie_word_embeddings"]:
             self.tensors.pop(HEAD, None)
 
@@ -84,7 +85,7 @@ Open = Callable[..., InMemory]
 
 
 @pytest.fixture(scope="module")
-def open_model(make_checkpoint: Callable[..., Path]) -> Open:
+def open_model(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Open:
     @cache
     def load(family: str, options: tuple[tuple[str, Any], ...]) -> tuple[Config, dict[str, Tensor]]:
         checkpoint = Checkpoint(make_checkpoint(family, **dict(options)))
@@ -92,7 +93,8 @@ def open_model(make_checkpoint: Callable[..., Path]) -> Open:
 
     def make(family: str, **options: Any) -> InMemory:
         config, tensors = load(family, tuple(sorted(options.items())))
-        return InMemory(dict(config), {name: tensor.clone() for name, tensor in tensors.items()})
+        own = {name: tensor.clone() for name, tensor in tensors.items()}
+        return InMemory(dict(config), own, tmp_path_factory.mktemp("step"))
 
     return make
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from edgelm.compress.base import Config
 from edgelm.compress.costs import phone
 from edgelm.compress.depth import Depth
+from edgelm.compress.heal import Heal
 from edgelm.compress.kv import Kv
+from edgelm.compress.repair import Repair
 from edgelm.compress.search.axes import AXES, probed
 from edgelm.compress.search.candidates import SEARCHED, Space
 from edgelm.compress.vocab import Vocab
@@ -82,6 +85,16 @@ def test_steps_come_where_they_are_best_taken() -> None:
     smallest = min(space.candidates(2, programs=()), key=lambda candidate: candidate.parameters)
     assert [spec_of(step) for step in space.steps(smallest.shape)] == [
         "vocab:keep=64128", "depth:drop=8", "width:ffn=3584", "kv:heads=4"]  # fmt: skip
+
+
+def test_what_takes_longer_comes_with_what_is_cut() -> None:
+    space = Space.of(llama(), [Heal(1000)], thorough=True)
+    smallest = min(space.candidates(2, programs=()), key=lambda candidate: candidate.parameters)
+    assert [spec_of(step) for step in space.steps(smallest.shape)] == [
+        "depth:drop=8,score=kl", "width:ffn=3584", "kv:heads=1", "repair", "heal:tokens=1000"]  # fmt: skip
+    assert space.steps(shape_of(llama())) == [Heal(1000)]
+    repaired = replace(space, fixed=(Repair(ridge=0.1),))
+    assert [spec_of(step) for step in repaired.steps(smallest.shape)][-1] == "repair:ridge=0.1"
 
 
 def test_what_is_given_is_not_searched() -> None:

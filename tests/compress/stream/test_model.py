@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.pieces import Piece
 from edgelm.stock import load_model
 
 
@@ -24,6 +26,14 @@ def test_layer_by_layer_is_the_forward_pass(base: Checkpoint, opened: Any, batch
     model = opened(base)
     for tokens in batches[:2]:
         assert torch.equal(model.final_states([tokens], quiet)[0], forward(base, tokens))
+
+
+def test_the_final_norm_is_read_once(model: Model, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    real, read = Piece.read, list[str]()
+    monkeypatch.setattr(Piece, "read", lambda piece: read.append(piece.stored.name) or real(piece))
+    model.final_states(batches, quiet)
+    final = f"{model.called.inner}.{model.called.final}.weight"
+    assert read.count(final) == 1
 
 
 def test_each_layer_keeps_to_its_window(

@@ -37,6 +37,16 @@ def test_rows_come_in_the_order_asked_for(stored: Path, rows: list[int]) -> None
     assert torch.equal(again.read(), whole[rows[::-1]])
 
 
+@pytest.mark.parametrize("row", [-1, 20])
+def test_a_row_that_is_not_there_is_not_read(stored: Path, row: int) -> None:
+    """The bytes there are those of another tensor."""
+    piece = pieces_of(stored)["a"]
+    with pytest.raises(IndexError, match="a has rows 0 to 19"):
+        piece.take(np.array([3, row]))
+    with pytest.raises(IndexError):
+        piece.take(np.arange(20)).take(np.array([row]))
+
+
 def test_a_file_that_was_cut_is_said(stored: Path) -> None:
     piece = pieces_of(stored)["a"]
     stored.write_bytes(stored.read_bytes()[:-40])

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,30 +89,32 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-RUN = """
-import sys
-from edgelm.cli import main
-sys.argv = ["edgelm", "compress", *sys.argv[1:]]
-main()
-"""
+# In the order in which they come: a layer of the first step, a finished step, a layer of the last, the result.
+SIGNS = (".out.work/0-width/ffn/layer-00000.json", ".out.work/1-depth/done.json",
+         ".out.work/2-width/ffn/layer-00001.json", ".out.partial-*/model.safetensors")  # fmt: skip
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    def run(out: str, seconds: float | None = None) -> int:
-        steps = ["width:ffn=112", "depth:drop=1", "width:ffn=96"]
-        command = [sys.executable, "-c", RUN, str(checkpoint.path), *steps, "-o", str(tmp_path / out), "--offline",
-                   "--calib-tokens", "1200", "--seq", "64"]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            return process.wait()
+def test_killed_at_any_moment(checkpoint: Checkpoint, texts: list[TextSource], tmp_path: Path) -> None:
+    """By SIGKILL, as soon as there is the next sign of progress; all processes are copies of one that has imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edgelm.compress.run", "transformers.models.qwen2.modeling_qwen2"])
+
+    def run(out: str, sign: str = "") -> int | None:
+        process = context.Process(target=compress, args=(checkpoint, RECIPE, tmp_path / out),
+                                  kwargs={"texts": texts, **SMALL})  # fmt: skip
+        process.start()
+        while sign and process.is_alive() and not any(tmp_path.glob(sign)):
+            time.sleep(0.001)
+        if sign:
+            process.kill()
+        process.join()
+        return process.exitcode
 
     assert run("whole") == 0
-    ends = [run("out", seconds) for seconds in (2.0, 3.5, 4.5, 5.0, 5.5)]
-    assert ends.count(-signal.SIGKILL) >= 1
-    assert run("out") == 0 or (tmp_path / "out").is_dir()
+    for sign in SIGNS:
+        assert not any(tmp_path.glob(sign))
+        assert run("out", sign) == -signal.SIGKILL
+        assert any(tmp_path.glob(sign)) and not (tmp_path / "out").exists()
+    assert run("out") == 0
     assert Checkpoint(tmp_path / "out").digest == Checkpoint(tmp_path / "whole").digest
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "whole"]

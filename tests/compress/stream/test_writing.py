@@ -10,19 +10,19 @@ from safetensors.torch import load_file
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.stream.model import Model
-from edgelm.compress.stream.writing import Cast, write_weights
+from edgelm.compress.stream.writing import Rounding, write_weights
 from edgelm.errors import BadFile, Unsupported
 from edgelm.stock import load_model
 
 
 def test_cast_is_recorded() -> None:
-    cast = Cast(torch.float16)
+    cast = Rounding(torch.float16)
     for name, tensor in {"a": torch.tensor([1.0, -3.0, 0.0]), "b": torch.tensor([[1e-9, 2.0]])}.items():
         assert cast(name, tensor).dtype == torch.float16
     assert cast.record["largest"] == 3
     assert cast.record["flushed"] == 0.25  # one of four that were not zero
     assert "25.00%" in cast.record["warnings"][0]
-    exact = Cast(torch.float32)
+    exact = Rounding(torch.float32)
     exact("a", torch.tensor([1.0, 1e-9]))
     assert (exact.record["flushed"], exact.record["warnings"]) == (0, [])
 
@@ -30,14 +30,14 @@ def test_cast_is_recorded() -> None:
 @pytest.mark.parametrize("value", [65_520.0, -1e6])
 def test_overflow_is_refused(value: float) -> None:
     with pytest.raises(Unsupported, match=r"big holds .* beyond the 65504"):
-        Cast(torch.float16)("big", torch.tensor([value]))
-    assert Cast(torch.float32)("big", torch.tensor([value])) == value
+        Rounding(torch.float16)("big", torch.tensor([value]))
+    assert Rounding(torch.float32)("big", torch.tensor([value])) == value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_none_are_refused(value: float) -> None:
     with pytest.raises(BadFile, match="odd holds infinities or NaN"):
-        Cast(torch.float32)("odd", torch.tensor([1.0, value]))
+        Rounding(torch.float32)("odd", torch.tensor([1.0, value]))
 
 
 @pytest.mark.parametrize("shard", [10_000, 40_000, 10**9])

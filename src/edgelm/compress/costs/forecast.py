@@ -10,6 +10,7 @@ from edgelm.compress.costs import memory, phone
 from edgelm.compress.costs.exports import Exports, exports
 from edgelm.compress.recipe import Dtype, Row, stored_dtype
 from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
+from edgelm.plugins import parse
 
 _BYTES = {name: DTYPE_BYTES[key] for key, name in TORCH_NAMES.items()}
 
@@ -38,17 +39,11 @@ def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype) -
     """
     width = _BYTES[stored_dtype(base, dtype)]
     first, last = rows[0].shape, rows[-1].shape
-    configs = [row.config for row in rows[1:]]
+    configs, steps = [row.config for row in rows[1:]], [parse("compress", row.step) for row in rows[1:]]
     return Forecast(
-        memory=memory.peak(base.config, configs, tokens, width, whole=any(_holds_all(row.step) for row in rows)),
-        disk=memory.disk(base.config, configs, width),
+        memory=memory.peak(base.config, configs, tokens, width, steps),
+        disk=memory.disk(base.config, configs, width, steps),
         phone=phone.memory(last, width), phone_base=phone.memory(first, width),
         read=phone.read_per_token(last, width), read_base=phone.read_per_token(first, width),
         exports=exports(last, trimmed=last.vocab != first.vocab),
     )  # fmt: skip
-
-
-def _holds_all(spec: str) -> bool:
-    """Whether a step has the whole model in memory, and the base."""
-    name, _, options = spec.partition(":")
-    return name == "heal" and "method=block" not in options.split(",")

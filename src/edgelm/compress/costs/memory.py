@@ -5,39 +5,75 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from edgelm.compress.base import Config
+from edgelm.compress.base import Config, Step
+from edgelm.compress.costs.bounds import DOUBLE_BELOW, HELD, SLOPES, TRIALS
+from edgelm.compress.depth import Depth
+from edgelm.compress.heal import Heal
+from edgelm.compress.repair import Repair
 from edgelm.errors import BadOption
 from edgelm.shapes import Shape, shape_of
 from edgelm.train.costs.figures import size
 
 LEAST = 1024  # calibration tokens below which a run is refused rather than made smaller
-LIBRARIES = 450_000_000  # bytes of Python, torch and transformers
-_SOLVING = (
-    6  # matrices of F × F in memory at the most while channels are chosen: two sums, a factor, an inverse, two more
-)
+LIBRARIES = 900_000_000  # bytes of Python, torch and transformers, tokenizers and the text that is drawn from
+_SOLVING = 3.5  # matrices of F × F in memory at the most while channels are chosen: two sums, an inverse, its rows
+_SEQUENCE = 1024  # tokens that go through a layer at a time
+_LOGITS = 6 * 256  # rows of logits while models are compared
 _TRAINED = 16  # bytes of a parameter that learns: itself, its gradient and two moments, in float32
-_DOUBLE_BELOW = 4096  # channels up to which they are in double precision, as in `compress/channels.py`
 
 
-def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, *, whole: bool = False) -> int:
-    """Bytes of memory at the most, about.
+def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, steps: Sequence[Step] = ()) -> int:
+    """Bytes of memory at the most, about, on a CPU; on a GPU what is not streams lies there.
 
     Args:
         base: configuration of the base.
         configs: of the model after each step.
         tokens: of calibration text.
         width: bytes of a stored weight.
-        whole: whether a step trains the model beside the base, both in memory.
+        steps: what is done.
     """
     shape = shape_of(base)
-    training = 4 * shape.parameters + _TRAINED * shape_of(configs[-1]).parameters if whole else 0
     layer = 4 * layer_parameters(shape)
-    streams = 2 * 4 * tokens * shape.width
-    heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 3 * 4 * 256 * shape.vocab
-    narrowed = any(shape_of(config).ffn != shape.ffn for config in configs)
-    cell = 8 if shape.ffn <= _DOUBLE_BELOW else 4
-    solving = _SOLVING * cell * shape.ffn**2 + 3 * cell * shape.width * shape.ffn if narrowed else 0
-    return LIBRARIES + streams + max(2 * layer + solving, heads, training)
+    stream = 4 * tokens * shape.width
+    heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 4 * _LOGITS * shape.vocab
+    walking = 3 * stream + 2 * layer + 3 * 4 * _SEQUENCE * shape.ffn
+    others = [_other(step, shape, shape_of(configs[-1]), stream) for step in steps]
+    return LIBRARIES + max(walking + _solving(shape, configs), heads + layer, *others, 0)
+
+
+def search(base: Config, tokens: int) -> int:
+    """Bytes of memory of a quick search, at the most: it looks at each layer as narrowing does."""
+    shape = shape_of(base)
+    narrow = {**base, "intermediate_size": shape.ffn // 2}
+    return peak(base, [narrow], tokens, 2)
+
+
+def _solving(shape: Shape, configs: Sequence[Config]) -> int:
+    """Of the sums and solutions that decide about feed-forward channels."""
+    return _sums(shape.ffn, shape.width) if any(shape_of(config).ffn != shape.ffn for config in configs) else 0
+
+
+def _sums(inputs: int, outputs: int) -> int:
+    """Of the least squares for one matrix."""
+    cell = 8 if inputs <= DOUBLE_BELOW else 4
+    return int(_SOLVING * cell * inputs**2) + 2 * cell * inputs * outputs
+
+
+def _other(step: Step, base: Shape, model: Shape, stream: int) -> int:
+    """Of what some steps do besides: learning, trying layers out, comparing streams far apart."""
+    layer = layer_parameters(base)
+    learning = _TRAINED * layer + 2 * 4 * HELD * base.width
+    if isinstance(step, Heal):
+        return learning if step.method == "block" else 4 * base.parameters + _TRAINED * model.parameters
+    if isinstance(step, Repair):
+        beside = model.heads * model.head_size if model.family == "phi" else 0  # whose attention is fitted with it
+        slopes = SLOPES if step.bend else 0
+        return 5 * stream + 3 * 4 * layer + _sums(model.ffn + beside, model.width) + slopes
+    if not isinstance(step, Depth):
+        return 0
+    between = base.layers - model.layers + 2 if step.score == "angle" else 2  # streams, of which two are compared
+    trying = TRIALS if step.score == "kl" else between * stream
+    return max(trying + 4 * layer, learning if step.replace else 0)
 
 
 def within(limit: int | None, tokens: int, needed: Callable[[int], int]) -> int:
@@ -65,13 +101,24 @@ def within(limit: int | None, tokens: int, needed: Callable[[int], int]) -> int:
     return enough
 
 
-def disk(base: Config, configs: Sequence[Config], width: int) -> int:
-    """Bytes of disk at the most, about: what steps change, in float32, and the result."""
+def disk(base: Config, configs: Sequence[Config], width: int, steps: Sequence[Step] = ()) -> int:
+    """Bytes of disk at the most, about: what steps change, in float32, states of training, and the result."""
     shapes = [shape_of(config) for config in (base, *configs)]
     changed = sum(4 * shape.layers * layer_parameters(shape) for before, shape in pairwise(shapes)
                   if (shape.ffn, shape.width, shape.heads, shape.kv_heads)
                   != (before.ffn, before.width, before.heads, before.kv_heads))  # fmt: skip
-    return changed + width * shapes[-1].parameters
+    learned = sum(_learned(step, shapes[0], shapes[-1]) for step in steps)
+    return changed + learned + width * shapes[-1].parameters
+
+
+def _learned(step: Step, base: Shape, model: Shape) -> int:
+    """What a step leaves that changes no shape."""
+    if isinstance(step, Heal):
+        moments = 0 if step.method in ("block", "lora") else (_TRAINED - 4) * model.parameters
+        return 2 * moments + 4 * model.parameters  # a state and the next one
+    if isinstance(step, Depth) and step.replace:
+        return 4 * (base.layers - model.layers) * layer_parameters(base)
+    return 0
 
 
 def layer_parameters(shape: Shape) -> int:

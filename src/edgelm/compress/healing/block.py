@@ -2,8 +2,9 @@
 
     min Σ_t ‖f′_l(x̂_l) − x_{l+1}‖² / ‖x_{l+1}‖²
 
-x is the base's stream, x̂ that behind the layers healed so far. Where layers are left out, the one before them learns
-to do their work as well. One layer is in memory at a time, with its gradients and Adam's two moments.
+x is the base's stream, in the model's coordinates where that is narrower, and x̂ that behind the layers healed so far.
+Where layers are left out, the one before them learns to do their work as well. One layer is in memory at a time, with
+its gradients and Adam's two moments.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from edgelm.compress.base import Progress, Tokens
 from edgelm.compress.healing.lessons import lessons
 from edgelm.compress.healing.loop import learn
+from edgelm.compress.maths.hidden_saved import seen_by
 from edgelm.compress.stream.layer import Layer, Passage, turned
 from edgelm.compress.stream.model import Model
 from edgelm.errors import Unsupported
@@ -23,8 +25,6 @@ from edgelm.files import read_json, write_json
 
 if TYPE_CHECKING:
     from edgelm.compress.heal import Heal
-
-HELD = 32_768  # tokens whose states are in memory, at the most; what else is to be read is read from these again
 
 
 def heal_layers(
@@ -43,18 +43,19 @@ def heal_layers(
         progress: told how many layers are done.
 
     Raises:
-        Unsupported: the model's stream is not as wide as the base's.
+        Unsupported: the model is narrower than its base, and no basis says how.
     """
-    if model.config["hidden_size"] != teacher.config["hidden_size"]:
-        raise Unsupported("heal:method=block cannot heal a model that is narrower than its base",
+    if model.config["hidden_size"] != teacher.config["hidden_size"] and not model.bases:
+        raise Unsupported("heal:method=block does not know how this model was made narrower than its base",
                           why="the two are compared behind every layer", mend="give method=full or lora")  # fmt: skip
+    seen = seen_by(model.bases, model.device)
     target, stream = Stream.of(teacher, text), Stream.of(model, text)
     curves: list[list[float]] = []
     for number, stop in enumerate([*model.kept[1:], teacher.layers]):  # what the next layer read in the base
         progress("heal: layers", number, model.layers)
         target.run_to(stop)
         order = lessons(text, how.tokens, how.batch, f"{how.seed}/{number}")
-        curves.append(heal_layer(model, number, stream.passages, target.passages, order, lr))
+        curves.append(heal_layer(model, number, stream.passages, target.passages, order, lr, seen=seen))
         stream.run_to(number + 1)
     return curves
 
@@ -62,6 +63,7 @@ def heal_layers(
 def heal_layer(
     model: Model, number: int, given: Sequence[Passage], wanted: Sequence[Passage], order: Sequence[Sequence[int]],
     lr: float, told: Callable[[int], object] = lambda update: None,
+    seen: Callable[[Tensor], Tensor] = lambda x_TD: x_TD,
 ) -> list[float]:  # fmt: skip
     """Let one layer learn to make of `given` what is `wanted`, and write it; the loss of each update.
 
@@ -75,13 +77,14 @@ def heal_layer(
         order: the sequences of each update.
         lr: Adam's rate at its peak.
         told: told how many updates are behind.
+        seen: makes of a wanted stream that in the model's coordinates.
     """
     assert model.folder is not None
     said = model.folder / f"layer-{number:05}.json"
     if said.is_file():
         model.adopt(said.with_suffix(".safetensors"))
     else:
-        tensors, curve = _healed(model, number, given, wanted, order, lr, told)
+        tensors, curve = _healed(model, number, given, wanted, order, lr, told, seen)
         model.put_layer(number, tensors)
         write_json(said, curve)
     losses: list[float] = read_json(said)
@@ -125,7 +128,7 @@ class _Learner(Layer):
 
 def _healed(
     model: Model, number: int, given: Sequence[Passage], wanted: Sequence[Passage], order: Sequence[Sequence[int]],
-    lr: float, told: Callable[[int], object],
+    lr: float, told: Callable[[int], object], seen: Callable[[Tensor], Tensor],
 ) -> tuple[dict[str, Any], list[float]]:  # fmt: skip
     """A layer's tensors after learning to make of `given` what is `wanted`, and the loss of each update."""
     layer = _Learner(model.config, number, model.layer_tensors(number))
@@ -133,7 +136,8 @@ def _healed(
     def passes(lesson: Sequence[int]) -> Iterator[Tensor]:
         tokens = sum(len(given[place].x_TD) for place in lesson)
         for place in lesson:
-            yield relative_error(layer.output(given[place]), wanted[place].x_TD.to(layer.device)) / tokens
+            goal_TD = seen(wanted[place].x_TD.to(layer.device))
+            yield relative_error(layer.output(given[place]), goal_TD) / tokens
 
     losses = learn(layer.module, order, passes, lr, told)
     learned = {name: parameter.detach() for name, parameter in layer.module.named_parameters()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgelm.compress.base import Progress, Tokens
 from edgelm.compress.healing.distil import Aim, Distillation
@@ -26,7 +26,8 @@ def heal_network(
 ) -> list[list[float]]:
     """Heal the model by learning all weights, or low-rank corrections, and write it; the one curve of losses.
 
-    On a GPU in bfloat16 over weights in float32.
+    On a GPU layers compute in bfloat16: the model over weights in float32, the base over its own, see `frozen_network`.
+    Logits, the loss and gradients are in float32.
 
     Args:
         model: what is healed.
@@ -39,8 +40,7 @@ def heal_network(
     assert model.folder is not None
     place = model.device
     student = network_of(model).to(place)
-    frozen = network_of(teacher, torch.float32 if place.type == "cpu" else torch.bfloat16).to(place)
-    frozen.requires_grad_(False)
+    frozen = frozen_network(teacher, place.type).to(place)
     corrections = Corrections(student, how.rank, how.seed) if how.method == "lora" else None
     distillation = Distillation(student, frozen, Aim(how.tau, how.alpha))
     order = lessons(text, how.tokens, how.batch, str(how.seed))
@@ -55,3 +55,18 @@ def heal_network(
         corrections.merge()
     put_network(model, student)
     return [losses]
+
+
+def frozen_network(teacher: Model, kind: str) -> Any:
+    """The network of a teacher, which does not learn, for a kind of device (`cpu`, `cuda`).
+
+    On a CPU its weights are in float32. On a GPU they stay as they are where they are stored in half precision; of
+    weights in float32 all but the head's are rounded to bfloat16, in which the layers' products are made anyway.
+    """
+    stored = teacher.piece(teacher.embedding).dtype
+    if kind == "cpu" or stored.itemsize == 2:
+        network = network_of(teacher, torch.float32 if kind == "cpu" else stored)
+    else:
+        network = network_of(teacher, torch.bfloat16)
+        network.lm_head.weight = nn.Parameter(teacher.head()[0])
+    return network.requires_grad_(False)

@@ -8,7 +8,7 @@ import torch
 
 from edgelm.compress.base import Progress
 from edgelm.compress.stream.model import Model
-from edgelm.compress.stream.writing import Cast
+from edgelm.compress.stream.writing import Rounding
 from edgelm.errors import Unsupported
 from edgelm.files import read_json, write_json
 
@@ -24,11 +24,11 @@ def cast_all(model: Model, dtype: str, progress: Progress) -> dict[str, Any]:
         progress: told how many tensors are done.
 
     Raises:
-        BadFile, Unsupported: see `Cast`.
+        BadFile, Unsupported: see `Rounding`.
     """
     wanted: torch.dtype = getattr(torch, dtype)
     names = [name for name in model.names if model.piece(name).dtype != wanted]
-    total = Cast(wanted)
+    total = Rounding(wanted)
     for number, name in enumerate(names):
         progress("cast", number, len(names))
         done = _cast(model, name, wanted)
@@ -39,14 +39,14 @@ def cast_all(model: Model, dtype: str, progress: Progress) -> dict[str, Any]:
     return {**record, "tensors": len(names), "warnings": [f"cast: {warning}" for warning in record["warnings"]]}
 
 
-def _cast(model: Model, name: str, dtype: torch.dtype) -> Cast:
+def _cast(model: Model, name: str, dtype: torch.dtype) -> Rounding:
     """Cast one tensor, unless that was done; what it did to it."""
     assert model.folder is not None
     said = model.folder / f"{name}.json"
     if said.is_file():
         model.adopt(model.folder / f"{name}.safetensors")
-        return Cast(dtype, **read_json(said))
-    cast = Cast(dtype)
+        return Rounding(dtype, **read_json(said))
+    cast = Rounding(dtype)
     try:
         model.put_outer(name, cast(name, model.outer(name)))
     except Unsupported as error:

@@ -4,7 +4,7 @@ Every round tries the model without each of its layers, and takes the layer away
 to the base's: by KL(base ‖ candidate), over all tokens that another follows. Up to the layer that it lacks a candidate
 is the model itself; the candidates therefore go through the layers side by side, and each layer is read once a round,
 however many there are. In memory are one layer or the heads, and a stream for each candidate of as many sequences as
-fit into `ROOM`.
+fit into `TRIALS`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from edgelm.compress.base import Progress, Tokens
+from edgelm.compress.costs.bounds import TRIALS
 from edgelm.compress.healing.lessons import teacher_of
 from edgelm.compress.quality import Head
 from edgelm.compress.stream.device import fast_products
@@ -26,7 +27,6 @@ from edgelm.compress.stream.model import Model
 from edgelm.errors import BadFile
 from edgelm.files import read_json, write_json
 
-ROOM = 10**9  # bytes of streams in memory at a time, unless one sequence's are more
 _ROWS = 256  # positions whose logits are in memory at a time
 _JOURNAL = "removals.json"
 
@@ -109,7 +109,7 @@ class _Trial:
 
     def __init__(self, model: Model, teacher: Model, text: Sequence[Tokens], wanted: Sequence[Tensor]) -> None:
         self._model, self._teacher, self._text, self._wanted = model, teacher, text, wanted
-        self._groups = list(_groups(text, ROOM // (4 * model.config["hidden_size"] * (model.layers + 1))))
+        self._groups = list(_groups(text, TRIALS // (4 * model.config["hidden_size"] * (model.layers + 1))))
 
     def without_each(
         self, left: Sequence[int], tried: Collection[int], told: Callable[[int, int], object]
@@ -146,8 +146,9 @@ class _Trial:
                         passages[place] = layer.run(passage)
             if number in tried:
                 lacking[number] = before
+        norm = self._model.norm()
         for passages in lacking.values():
-            passages[:] = [passage.through(self._model.normed(passage.x_TD)) for passage in passages]
+            passages[:] = [passage.through(norm(passage.x_TD)) for passage in passages]
         return lacking
 
 

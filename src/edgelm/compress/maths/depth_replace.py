@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 from edgelm.compress.base import Progress, Tokens
-from edgelm.compress.healing.block import HELD, Stream, heal_layer
+from edgelm.compress.costs.bounds import HELD
+from edgelm.compress.healing.block import Stream, heal_layer
 from edgelm.compress.healing.lessons import lessons, text_of
 from edgelm.compress.stream.model import Model
 

@@ -14,15 +14,17 @@ from typing import Any
 from torch import Tensor
 
 from edgelm.compress.base import Config, Progress, Tokens
-from edgelm.compress.maths.hidden_basis import Basis, Rotation, Selection, by_rows, narrow_layer
+from edgelm.compress.maths.hidden_basis import Rotation, Selection, by_rows, narrow_layer
 from edgelm.compress.maths.hidden_plan import BasisName, basis_for, narrowed
 from edgelm.compress.maths.hidden_refit import Refitting
-from edgelm.compress.maths.hidden_statistics import ChannelScores, Directions, HiddenStatistics, Made, Place, Scales
+from edgelm.compress.maths.hidden_saved import Decision, decided
+from edgelm.compress.maths.hidden_statistics import ChannelScores, Directions, HiddenStatistics, Made, Scales
 from edgelm.compress.maths.residual import residual_of
+from edgelm.compress.stream.layer import Layer
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.names import HEAD, HEAD_BIAS
-from edgelm.compress.stream.rewrite import observe
-from edgelm.files import canonical_json, sha256_bytes
+from edgelm.compress.stream.rewrite import Change, observe
+from edgelm.files import canonical_json, read_json, sha256_bytes, write_json
 from edgelm.shapes import shape_of
 
 
@@ -32,8 +34,10 @@ def slice_hidden(
 ) -> dict[str, Any]:  # fmt: skip
     """Keep `hidden` coordinates of the stream; what the card says of it.
 
+    What an earlier, interrupted run has decided, and the layers it has written, are taken from there.
+
     Args:
-        model: changed layer by layer; its `config` becomes the narrowed one at the end.
+        model: changed layer by layer; at the end its `config` becomes the narrowed one, and its `bases` one more.
         batches: the calibration sequences.
         hidden: D′, as `planned` has allowed it.
         basis: what the coordinates are; see `basis_for`.
@@ -44,16 +48,18 @@ def slice_hidden(
     Raises:
         Unsupported: the model computes infinities or NaN, or its readers cannot be fitted.
     """
+    assert model.folder is not None
     after = narrowed(model.config, hidden, untie=untie)
     chosen = basis_for(model.config, basis, untie=untie)
-    coordinates, scales, record = _decide(_Observer(model, batches, progress), chosen, after)
-    narrowing = _Narrowing(model, coordinates, scales, Refitting(model, batches, after, coordinates) if refit else None)
+    decision, path = decided(model.folder, lambda: _decide(_Observer(model, batches, progress), chosen, after),
+                             model.device)  # fmt: skip
+    narrowing = _Narrowing(model, decision, Refitting(model, batches, after, decision.basis) if refit else None)
     narrowing.layers(progress)
     narrowing.outside(untie=untie)
-    model.config = after
+    model.config, model.bases = after, [*model.bases, path]
     return {
-        "basis": chosen, **record, "scales": [[number, norm, scale] for (number, norm), scale in scales.items()],
-        **narrowing.record, "warnings": _warnings(batches, hidden) if refit or chosen == "pca" else [],
+        "basis": chosen, **decision.record, "scales": decision.said, **narrowing.record,
+        "warnings": _warnings(batches, hidden) if refit or chosen == "pca" else [],
     }  # fmt: skip
 
 
@@ -79,20 +85,20 @@ class _Observer:
         return statistics.finish()
 
 
-def _decide(observer: _Observer, basis: BasisName, after: Config) -> tuple[Basis, dict[Place, float], dict[str, Any]]:
+def _decide(observer: _Observer, basis: BasisName, after: Config) -> Decision:
     find = _channels if basis == "channels" else _directions
     coordinates, record = find(observer, after["hidden_size"])
     norm = residual_of(after).norm(after)
     scales = observer.see(Scales(*observer.parts, coordinates.stream, norm), "width: measure the norms")
-    return coordinates, scales, record
+    return Decision(coordinates, scales, record)
 
 
-def _directions(observer: _Observer, hidden: int) -> tuple[Basis, dict[str, Any]]:
+def _directions(observer: _Observer, hidden: int) -> tuple[Rotation, dict[str, Any]]:
     Q_DD, energy_D = observer.see(Directions(*observer.parts), "width: find directions")
     return Rotation(Q_DD[:, :hidden].contiguous()), {"energy": float(energy_D[:hidden].sum() / energy_D.sum())}
 
 
-def _channels(observer: _Observer, hidden: int) -> tuple[Basis, dict[str, Any]]:
+def _channels(observer: _Observer, hidden: int) -> tuple[Selection, dict[str, Any]]:
     scores_D = observer.see(ChannelScores(*observer.parts), "width: score channels")
     kept = scores_D.argsort(descending=True, stable=True)[:hidden].sort().values
     return Selection(kept), {"kept_sha256": sha256_bytes(canonical_json(kept.tolist()))}
@@ -108,25 +114,34 @@ def _final(model: Model) -> dict[str, Tensor]:
 class _Narrowing:
     """Writes the narrowed model's tensors."""
 
-    def __init__(
-        self, model: Model, basis: Basis, scales: Mapping[Place, float], refitting: Refitting | None
-    ) -> None:  # fmt: skip
-        self._model, self._basis, self._scales, self._refitting = model, basis, scales, refitting
+    def __init__(self, model: Model, decision: Decision, refitting: Refitting | None) -> None:
+        self._model, self._basis, self._scales, self._refitting = model, decision.basis, decision.scales, refitting
         self._residual, self._config = residual_of(model.config), model.config
         self.record: dict[str, Any] = {"penalty": [], "error": []} if refitting else {}
 
     def layers(self, progress: Progress) -> None:
+        """Layer by layer, and with a fit both streams behind each: also behind those that were written before."""
+        assert self._model.folder is not None
         for number in range(self._model.layers):
             progress("width: narrow the stream", number, self._model.layers)
-            scales = {norm: self._scales[number, norm] for norm in self._residual.readers}
-            if self._refitting is None:
-                tensors = self._model.layer_tensors(number)
-                self._model.put_layer(number, narrow_layer(tensors, self._config, self._basis, scales))
+            layer = self._model.layer(number)
+            said = self._model.folder / f"layer-{number:05}.json"
+            if said.is_file():
+                self._model.adopt(said.with_suffix(".safetensors"))
             else:
-                change = self._refitting.layer(number, scales)
+                change = self._change(layer, number)
                 self._model.put_layer(number, change.tensors)
-                for key, value in change.record.items():
+                write_json(said, change.record)
+            if self._refitting:
+                error = self._refitting.go_on(layer, number)
+                for key, value in {**read_json(said), "error": error}.items():
                     self.record[key].append(value)
+
+    def _change(self, layer: Layer, number: int) -> Change:
+        scales = {norm: self._scales[number, norm] for norm in self._residual.readers}
+        if self._refitting:
+            return self._refitting.fit(layer, number, scales)
+        return Change(narrow_layer(layer.tensors, self._config, self._basis, scales), {})
 
     def outside(self, *, untie: bool) -> None:
         """The head before the embedding, of which it may be a copy."""

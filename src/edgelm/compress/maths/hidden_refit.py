@@ -136,13 +136,17 @@ class Refitting:
         self._base = [model.enter(tokens) for tokens in batches]
         self._now = [passage.through(home(basis.stream(self._here(passage)))) for passage in self._base]
 
-    def layer(self, number: int, scales: Mapping[str, float]) -> Change:
-        """The next layer narrowed and fitted; both streams go on behind it.
+    def fit(self, layer: Layer, number: int, scales: Mapping[str, float]) -> Change:
+        """The next layer narrowed and fitted.
+
+        Args:
+            layer: as it was.
+            number: which one it is.
+            scales: s of each of its norms.
 
         Raises:
             Unsupported: see `ReaderMoments.fit`.
         """
-        layer = self._model.layer(number)
         changed = narrow_layer(layer.tensors, self._model.config, self._basis, scales)
         penalties = []
         for norm in self._residual.readers:  # the second norm is fitted behind the readers of the first
@@ -152,11 +156,15 @@ class Refitting:
                 moments.add(self._normed(layer, x, norm, self._norm), self._normed(now, y, norm, self._norm_now))
             changed |= self._fitted(layer.tensors, norm, moments)
             penalties.append(moments.penalty)
-        now = Layer(self._after, number, layer.tensors | changed)
+        return Change(changed, {"penalty": penalties})
+
+    def go_on(self, layer: Layer, number: int) -> float:
+        """Let both streams pass the layer, as it was and as it now lies in the model; how far they are then apart."""
+        now = Layer(self._after, number, self._model.layer_tensors(number))
         with fast_products(self._model.device):
             self._base = [layer.run(passage) for passage in self._base]
             self._now = [now.run(passage) for passage in self._now]
-        return Change(changed, {"penalty": penalties, "error": self._error()})
+        return self._error()
 
     def head(
         self, head: Mapping[str, Tensor], final: Mapping[str, Tensor], final_now: Mapping[str, Tensor]

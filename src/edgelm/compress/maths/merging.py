@@ -20,7 +20,7 @@ INPUTS = "self_attn.q_proj"  # queries, keys and values are given the same
 
 
 class Merging:
-    """Merges the heads of one layer by what its projections are given, then asks for a `Repair` (a `Collector`).
+    """Merges the heads of one layer by what its projections are given, then asks for an `OutputFit` (a `Collector`).
 
     Args:
         layer: as it is.
@@ -50,12 +50,12 @@ class Merging:
         self._require_finite(moment_CC)
         merged = merge_groups(self._tensors, self._attention, self._groups, moment_CC, self._merge)
         record = {"key_error": merged.key_error, "value_error": merged.value_error}
-        return Change(merged.tensors, record, then=self._repair(merged.tensors))
+        return Change(merged.tensors, record, then=self._output_fit(merged.tensors))
 
-    def _repair(self, merged: Mapping[str, Tensor]) -> Repair:
+    def _output_fit(self, merged: Mapping[str, Tensor]) -> OutputFit:
         output = self._attention.output
         weight, bias = f"{output}.weight", self._tensors.get(f"{output}.bias")
-        return Repair(output, self._number, self._tensors[weight], merged[weight], bias)
+        return OutputFit(output, self._number, self._tensors[weight], merged[weight], bias)
 
     def _require_finite(self, moment_CC: Tensor) -> None:
         held = [tensor for name, tensor in self._tensors.items() if name.startswith("self_attn.")]
@@ -64,7 +64,7 @@ class Merging:
                               why="its heads cannot be compared", mend="give a sound checkpoint")  # fmt: skip
 
 
-class Repair:
+class OutputFit:
     """Fits the output matrix of a merged layer to what the base's wrote into the stream (a `Collector`).
 
     Args:

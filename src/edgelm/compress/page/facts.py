@@ -97,9 +97,15 @@ class Facts(BaseModel):
         return first.perplexity_base if first and first.perplexity_base is not None else self.quality.perplexity_base
 
     @property
+    def perplexity_original(self) -> float | None:
+        """That of the base on the held-out text in its own tokens; `perplexity_base` on cards that do not say it."""
+        original = self.quality.perplexity_original
+        return self.perplexity_base if original is None else original
+
+    @property
     def rebased(self) -> list[tuple[str, float]]:
         """Steps behind which the base has another perplexity, and which: it predicts over the tokens that stay."""
-        found, now = [], self.perplexity_base
+        found, now = [], self.perplexity_original
         for done in self.own:
             base = done.quality.perplexity_base if done.quality else None
             if base is not None and now is not None and not math.isclose(base, now, rel_tol=1e-6):

@@ -127,7 +127,7 @@ def _dimensions(facts: Facts) -> list[tuple[str, int, int]]:
 
 def _rows(facts: Facts) -> list[Row]:
     """The model as it was, and after each step."""
-    made = [Row("before", facts.shape.before.parameters, perplexity=facts.perplexity_base)]
+    made = [Row("before", facts.shape.before.parameters, perplexity=facts.perplexity_original)]
     for done in facts.own:
         quality = done.quality
         made.append(Row(
@@ -151,15 +151,25 @@ def _mean(values: Sequence[float]) -> float:
 def _charts(done: Done) -> list[Chart]:
     made = []
     for name, values in done.by_layer():
-        title = _TITLES.get(name, name.replace("_", " "))
+        title = _title(done, name)
         marked = _marked(done, values) if name == "scores" else []
         made.append(Chart(title, bars(title, values, marked), sum(values) / len(values), "dropped" if marked else ""))
     return made
 
 
+def _title(done: Done, name: str) -> str:
+    if name == "scores" and "score=kl" in done.step:
+        return "KL from the base without each layer, nats a token"
+    if name == "error" and done.step.startswith("repair"):
+        return "How far the stream is from the base’s behind each layer that was repaired, relative"
+    return _TITLES.get(name, name.replace("_", " "))
+
+
 def _marked(done: Done, values: Sequence[float]) -> list[int]:
     """Dropped layers; where scores are of blocks, by the layer that each begins with, the one that was dropped."""
-    return done.dropped[:1] if "score=angle" in done.step else [layer for layer in done.dropped if layer < len(values)]
+    if "score=angle" in done.step:
+        return [layer - ("replace=" in done.step) for layer in done.dropped[:1]]  # the one that stands for it is in it
+    return [layer for layer in done.dropped if layer < len(values)]
 
 
 # How figures are written.

@@ -31,7 +31,8 @@ class Quality(BaseModel):
 
     perplexity: float
     kl: float
-    perplexity_base: float | None = None
+    perplexity_base: float | None = None  # over the tokens that are left
+    perplexity_original: float | None = None  # the base's in its own tokens, over all of them
     tokens: int | None = None
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from edgelm.compress.base import Config, Step
 from edgelm.compress.costs import phone
 from edgelm.compress.costs.exports import exports
+from edgelm.compress.depth import Depth
+from edgelm.compress.repair import Repair
 from edgelm.compress.search.axes import AXES
 from edgelm.shapes import Shape, shape_of
 
@@ -42,15 +44,20 @@ class Space:
         fixed: steps that are taken in any case.
         config: what they make of it.
         choices: what may be left along each axis, the whole first; one that is not searched has the whole alone.
+        thorough: whether recipes do what takes longer: layers go by the predictions without them, and what is left is
+            repaired.
     """
 
     base: Config
     fixed: tuple[Step, ...]
     config: Config
     choices: Mapping[str, list[int]]
+    thorough: bool = False
 
     @classmethod
-    def of(cls, base: Config, fixed: Sequence[Step] = (), axes: Collection[str] = SEARCHED) -> Space:
+    def of(
+        cls, base: Config, fixed: Sequence[Step] = (), axes: Collection[str] = SEARCHED, *, thorough: bool = False
+    ) -> Space:
         """The space around a base; what a fixed step cuts is not searched.
 
         Raises:
@@ -64,7 +71,7 @@ class Space:
         for name, axis in AXES.items():
             free = name in axes and getattr(before, name) == getattr(after, name)
             choices[name] = axis.choices(config) if free else [getattr(after, name)]
-        return cls(base, tuple(fixed), config, choices)
+        return cls(base, tuple(fixed), config, choices, thorough)
 
     def candidates(
         self, width: int, context: int = phone.CONTEXT, programs: Collection[str] = PROGRAMS
@@ -96,8 +103,11 @@ class Space:
             left = getattr(shape, name)
             if left != getattr(whole, name):
                 step = axis.step(whole, left)
-                later = (place for place, other in enumerate(recipe) if _rank(other) > _rank(step))
-                recipe.insert(next(later, len(recipe)), step)
+                if self.thorough and isinstance(step, Depth):
+                    step = replace(step, score="kl")
+                _insert(recipe, step)
+        if self.thorough and recipe != list(self.fixed) and not any(isinstance(step, Repair) for step in recipe):
+            _insert(recipe, Repair())
         return recipe
 
 
@@ -114,8 +124,13 @@ def _needs(shape: Shape, width: int, context: int) -> tuple[int, int, int]:
     return shape.parameters, memory, read
 
 
+def _insert(recipe: list[Step], step: Step) -> None:
+    later = (place for place, other in enumerate(recipe) if _rank(other) > _rank(step))
+    recipe.insert(next(later, len(recipe)), step)
+
+
 def _rank(step: Step) -> int:
     """The place of a step in the order in which they are best taken; of a foreign one, the last."""
-    order = ["vocab", "depth", "width", "kv"]
+    order = ["vocab", "depth", "width", "kv", "repair"]
     name = type(step).__name__.lower()
     return order.index(name) if name in order else len(order)

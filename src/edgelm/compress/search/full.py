@@ -10,6 +10,7 @@ from typing import Any
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress, Step
 from edgelm.compress.heal import Heal
+from edgelm.compress.repair import Repair
 from edgelm.compress.search.found import Found
 from edgelm.compress.stream.saved import work_folder
 from edgelm.errors import Unsupported
@@ -28,7 +29,7 @@ def full(
     progress: Progress = lambda what, done, total: None,
     most: int = BUILT,
 ) -> Found:
-    """Build the best choices without training, and leave the one nearest to the base in `out`.
+    """Build the best choices without repair or training, and leave the one nearest to the base in `out`.
 
     Two of them are on the disk at the most. A search that was killed goes on where it was when it is started again.
 
@@ -47,10 +48,12 @@ def full(
     require_fresh(out)
     tried = found.ranked[:most]
     recipes = [found.recipe(choice) for choice in tried]
-    with work_folder(out.parent / f"{out.name}.search", {"recipes": recipes, **settings}) as work:
+    with work_folder(
+        out.parent / f"{out.name}.search", {"recipes": recipes, **settings}, "candidate-*/config.json"
+    ) as work:
         for number, choice in enumerate(tried):
             progress("build candidates", number, len(tried))
-            _measure(work, number, _untrained(found.space.steps(choice.candidate.shape)), make)
+            _measure(work, number, _unfinished(found.space.steps(choice.candidate.shape)), make)
             made = found.measured([_kl(work, place) for place in range(len(tried))])
             best = recipes.index(made.line) if made.ranked else -1
             for place in range(len(tried)):
@@ -64,8 +67,8 @@ def full(
 
 
 def _finish(made: Found, best: Path, out: Path, make: Make) -> None:
-    """Let the best one be `out`, trained if the recipe says so."""
-    if _untrained(made.steps) != made.steps:
+    """Let the best one be `out`, repaired and trained if the recipe says so."""
+    if _unfinished(made.steps) != made.steps:
         make(made.steps, out)
         return
     if out.is_dir():
@@ -73,8 +76,8 @@ def _finish(made: Found, best: Path, out: Path, make: Make) -> None:
     best.rename(out)
 
 
-def _untrained(steps: Sequence[Step]) -> list[Step]:
-    return [step for step in steps if not isinstance(step, Heal)]
+def _unfinished(steps: Sequence[Step]) -> list[Step]:
+    return [step for step in steps if not isinstance(step, Heal | Repair)]
 
 
 def _measure(work: Path, number: int, steps: Sequence[Step], make: Make) -> None:

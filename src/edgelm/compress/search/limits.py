@@ -62,6 +62,21 @@ def limit_of(fit: str | None = None, parameters: str | None = None, context: int
     return Limit(memory, count, context)
 
 
+def programs_of(exports: str) -> tuple[str, ...]:
+    """The fields of `Exports` that are meant by names such as `gguf+mlc`; every result suits transformers (`hf`).
+
+    Raises:
+        BadOption: a name is unknown.
+    """
+    fields = {"gguf": "runtime", "mlc": "mlc", "script": "script"}
+    names = [name for name in exports.split("+") if name != "hf"]
+    for name in names:
+        if name not in fields:
+            raise BadOption(f"--exports {exports}: '{name}' is no program known here",
+                            mend=f"give some of {', '.join(fields)}, hf, joined by +")  # fmt: skip
+    return tuple(fields[name] for name in names)
+
+
 def positive(text: str, option: str, example: str) -> int:
     """A whole number that an option gives, such as 7GB or 3.7B.
 

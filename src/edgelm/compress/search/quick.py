@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import torch
+
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress, Step
 from edgelm.compress.calibrate import draw
@@ -19,6 +21,8 @@ from edgelm.compress.stream.model import Model
 from edgelm.data.texts import TextSource
 from edgelm.errors import MissingInput
 from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
+
+_SMALL = 10**9  # parameters of models that a CPU repairs in minutes
 
 
 def quick(
@@ -63,12 +67,19 @@ def quick(
         raise MissingInput(f"{base.path} holds no weights", why="a search looks at what they compute",
                            mend="give a whole checkpoint, or a recipe")  # fmt: skip
     limit.require_less(base.shape.parameters)
-    space = Space.of(base.config, fixed, axes)
+    place = device_of(device)
+    space = Space.of(base.config, fixed, axes, thorough=_affordable(base, place))
     held = within(space.candidates(_bytes(stored_dtype(base, dtype)), limit.context, programs), limit)
     calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
-    model = Model.of(base, device=device_of(device))
+    model = Model.of(base, device=place)
     curves = probe(model, calibration.batches, calibration.held_out, space.choices, progress)
     return Found.of(space, held, curves, limit)
+
+
+def _affordable(base: Checkpoint, place: torch.device) -> bool:
+    """Whether what takes longer is done in minutes, and can be done to this model."""
+    known = base.config["model_type"] != "gpt2"
+    return known and (place.type == "cuda" or base.parameters < _SMALL)
 
 
 def _bytes(dtype: str) -> int:

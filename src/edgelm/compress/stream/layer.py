@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -52,6 +52,13 @@ class Layer:
             self._module = type(skeleton.layers[number])(skeleton.config, number)
         self._module.load_state_dict(turned(config, tensors), assign=True)
         self._module.requires_grad_(False).eval()
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """What the feed-forward makes of what its first matrix says (Llama, Qwen, Phi)."""
+        mlp: Any = self._module.mlp
+        found: Callable[[Tensor], Tensor] = mlp.activation_fn if hasattr(mlp, "activation_fn") else mlp.act_fn
+        return found
 
     @torch.no_grad()
     def run(self, passage: Passage) -> Passage:

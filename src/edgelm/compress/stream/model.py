@@ -42,6 +42,7 @@ class Model:
         folder: where changed tensors are written; a step that changes weights needs one.
         files: tokenizer files that take the place of the base's, by name.
         kept: for each layer, which of the base's it was.
+        bases: files of what its stream was narrowed to, in that order; see `maths/hidden_saved.py`.
         idmap: for each token the base's id of it, where tokens were left out.
         documents: text to count tokens in.
         base: the model that everything began with, to learn from.
@@ -57,6 +58,7 @@ class Model:
         self.folder: Path | None = None
         self.files: dict[str, bytes] = {}
         self.kept = list(range(self.layers))
+        self.bases: list[Path] = []
         self.idmap: list[int] | None = None
         self.documents: Iterable[str] = ()
         self.base: Model | None = None
@@ -153,12 +155,13 @@ class Model:
             with fast_products(self.device):
                 for place, passage in enumerate(passages):
                     passages[place] = layer.run(passage)
-        return [self.normed(passage.x_TD) for passage in passages]
+        norm = self.norm()
+        return [norm(passage.x_TD) for passage in passages]
 
-    def normed(self, x_TD: Tensor) -> Tensor:
-        """What the head reads of the stream behind the last layer."""
+    def norm(self) -> Callable[[Tensor], Tensor]:
+        """What makes of the stream behind the last layer the states that the head reads, in the host's memory."""
         tensors = self._below(f"{self.called.inner}.{self.called.final}.")
-        return home(normed(self.config, x_TD.to(self.device), tensors))
+        return lambda x_TD: home(normed(self.config, x_TD.to(self.device), tensors))
 
     def head(self) -> tuple[Tensor, Tensor | None]:
         """The matrix that makes logits (V × D), as stored, and its bias if it has one, on the device to compute on."""

@@ -49,7 +49,13 @@ class Piece:
         return self.stored.bytes // max(1, self.stored.shape[0])
 
     def take(self, rows: Numbers) -> Piece:
-        """These rows of it, in this order; nothing is read."""
+        """These rows of it, in this order; nothing is read.
+
+        Raises:
+            IndexError: it has no such row.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise IndexError(f"{self.stored.name} has rows 0 to {self.shape[0] - 1}, not {rows.min()} to {rows.max()}")
         return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
     def read(self) -> torch.Tensor:

@@ -71,9 +71,8 @@ def rewrite(
             with fast_products(model.device):
                 after = [layer.run(passage) for passage in before]
         else:
-            after, change = _decided(layer, config, number, before, behind, watched, collector(number, layer))
-            model.put_layer(number, change.tensors)
-            write_json(said, change.record)
+            after, record = _written(model, layer, config, number, before, behind, watched, collector(number, layer))
+            write_json(said, record)
         records.append(read_json(said))
         changed = Layer(config, number, model.layer_tensors(number))
         del layer  # two are enough in memory
@@ -83,6 +82,16 @@ def rewrite(
         before = after
     model.config = config
     return records
+
+
+def _written(
+    model: Model, layer: Layer, config: Config, number: int, before: Sequence[Passage], behind: Sequence[Passage],
+    watched: Sequence[str], collector: Collector,
+) -> tuple[list[Passage], dict[str, Any]]:  # fmt: skip
+    """The sequences behind the layer, and what the card says of what it has become."""
+    after, change = _decided(layer, config, number, before, behind, watched, collector)
+    model.put_layer(number, change.tensors)
+    return after, change.record
 
 
 def _decided(

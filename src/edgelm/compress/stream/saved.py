@@ -15,7 +15,7 @@ import numpy as np
 
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.pieces import Piece
-from edgelm.errors import BadOption, InputError
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput
 from edgelm.files import disk_errors, make_parent, read_bytes, read_json, write_bytes, write_json
 from edgelm.headers import Tensor
 
@@ -23,11 +23,17 @@ DONE, IDENTITY = "done.json", "identity.json"
 
 
 @contextlib.contextmanager
-def work_folder(out: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
+def work_folder(out: Path, identity: Mapping[str, Any], finished: str = f"*/{DONE}") -> Iterator[Path]:
     """A hidden folder beside `out` for what is finished on the way.
 
-    It is removed when the block ends well or with an `InputError`; a run that is killed leaves it. If one of the same
-    identity has, the block goes on from what is there; what one of another identity has left is removed.
+    It is removed when the block ends well, when a file is damaged or lacking, and with any other `InputError` before
+    something is finished; a run that is killed leaves it. If one of the same identity has, the block goes on from what
+    is there; what one of another identity has left is removed.
+
+    Args:
+        out: what is made.
+        identity: all that what is in the folder depends on.
+        finished: a pattern of files, of which one at least is there once something is finished.
 
     Raises:
         BadOption: another process is at work on `out`.
@@ -45,8 +51,9 @@ def work_folder(out: Path, identity: Mapping[str, Any]) -> Iterator[Path]:
             write_json(said, identity)
         try:
             yield folder
-        except InputError:
-            shutil.rmtree(folder, ignore_errors=True)
+        except InputError as error:
+            if isinstance(error, BadFile | MissingInput) or not any(folder.glob(finished)):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
     finally:
@@ -81,7 +88,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         write_bytes(folder / "files" / name, content)
     write_json(folder / DONE, {
         "config": model.config, "pieces": pieces, "files": sorted(model.files), "kept": model.kept,
-        "idmap": model.idmap, "record": dict(record),
+        "bases": [str(path) for path in model.bases], "idmap": model.idmap, "record": dict(record),
     })  # fmt: skip
 
 
@@ -95,6 +102,7 @@ def restore(model: Model, folder: Path) -> dict[str, Any] | None:
         place = Tensor(**{**stored, "file": Path(stored["file"]), "shape": tuple(stored["shape"])})
         pieces[name] = Piece(place, np.load(folder / rows) if rows else None)
     model.pieces, model.config, model.idmap, model.kept = pieces, said["config"], said["idmap"], said["kept"]
+    model.bases = [Path(path) for path in said["bases"]]
     model.files = {name: read_bytes(folder / "files" / name) for name in said["files"]}
     record: dict[str, Any] = said["record"]
     return record

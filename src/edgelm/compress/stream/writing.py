@@ -25,7 +25,7 @@ _STORED = {torch_name: name for name, torch_name in TORCH_NAMES.items()}
 
 
 @dataclass
-class Cast:
+class Rounding:
     """What storing weights in a dtype did to them."""
 
     dtype: torch.dtype
@@ -67,10 +67,10 @@ def write_weights(model: Model, folder: Path, dtype: torch.dtype, shard: int = S
     """Write all tensors in one dtype, as one file or as several with their index; what the cast did, for the card.
 
     Raises:
-        BadFile, Unsupported: see `Cast`.
+        BadFile, Unsupported: see `Rounding`.
         NoSpace: the disk is full.
     """
-    cast = Cast(dtype)
+    cast = Rounding(dtype)
     groups = list(_groups(model, dtype.itemsize, shard))
     names = [WHOLE] if len(groups) == 1 else [
         f"model-{number:05}-of-{len(groups):05}.safetensors" for number in range(1, len(groups) + 1)]  # fmt: skip
@@ -102,7 +102,7 @@ def _groups(model: Model, width: int, most: int) -> Iterator[list[str]]:
     yield group
 
 
-def _write(path: Path, model: Model, names: Sequence[str], cast: Cast) -> None:
+def _write(path: Path, model: Model, names: Sequence[str], cast: Rounding) -> None:
     """A safetensors file: the length of its header, the header, and the tensors one after another."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     stored, place = _STORED[str(cast.dtype).removeprefix("torch.")], 0

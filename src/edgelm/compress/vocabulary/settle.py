@@ -9,11 +9,12 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Step
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.vocab import Vocab
-from edgelm.compress.vocabulary.byte_bpe import TOKENIZER
+from edgelm.compress.vocabulary.byte_bpe import TOKENIZER, byte_bpe
 from edgelm.compress.vocabulary.count import count_tokens
 from edgelm.compress.vocabulary.trim import tokenizer_files
 from edgelm.data.texts import TextSource
 from edgelm.errors import BadOption
+from edgelm.files import parse_json
 
 
 def documents_of(texts: Sequence[TextSource]) -> list[str]:
@@ -41,13 +42,14 @@ def settled(
     if len(choosing) > 1:
         raise BadOption("a recipe can leave tokens out once", mend="keep one step vocab, or compress twice")
     base = imported(base)
-    if not choosing or choosing[0].idle(base.config):
+    if not choosing or choosing[0].idle(base.config) or choosing[0].final:
         return list(steps)
     files = tokenizer_files(base.tokenizer_path)
     if TOKENIZER not in files:
         return list(steps)
     counts = None
     if counting or choosing[0].min_count is not None:
+        byte_bpe(parse_json(files[TOKENIZER], TOKENIZER))  # or it says what is wrong with it
         counts = count_tokens(files[TOKENIZER], documents_of(texts()))
     chosen = choosing[0].settled(files, base.config, counts)
     return [chosen if isinstance(step, Vocab) else step for step in steps]

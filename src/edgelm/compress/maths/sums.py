@@ -1,0 +1,26 @@
+"""Sums of products over tokens, and what is solved with them, without a third matrix of their size in memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def count(total_AB: Tensor, one_TA: Tensor, other_TB: Tensor) -> None:
+    """Add Σ_t of one · otherᵀ over the tokens of a sequence to a total.
+
+    The product is made in the model's own precision, which is faster; only sums over sequences are in double.
+    """
+    if total_AB.dtype == one_TA.dtype:
+        total_AB.addmm_(one_TA.T, other_TB)
+    else:
+        total_AB += one_TA.T @ other_TB
+
+
+def damped_factor(gram_II: Tensor, penalty: float) -> Tensor | None:
+    """The Cholesky factor of the sum + λI; None if that is not positive definite."""
+    damped_II = gram_II.clone()
+    damped_II.diagonal().add_(penalty)
+    failed = torch.zeros((), dtype=torch.int32, device=gram_II.device)
+    torch.linalg.cholesky_ex(damped_II, out=(damped_II, failed))  # in its own place
+    return None if failed else damped_II
