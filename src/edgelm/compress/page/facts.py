@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgelm.checkpoint import CARD, Card, Source, validate
-from edgelm.compress.page.parts import Calibrated, Cast, Change, Forecast, Healing, Quality, Search, Speed
+from edgelm.compress.page.parts import Calibrated, Cast, Change, Forecast, Healing, Memory, Quality, Search, Speed
 from edgelm.errors import MissingInput
 
 
@@ -66,6 +66,7 @@ class Facts(BaseModel):
     calibration: Calibrated
     cast: Cast | None = None
     forecast: Forecast | None = None
+    memory: Memory | None = None
     search: Search | None = None
     warnings: list[str] = Field(default_factory=list)
     options: list[dict[str, Any]] = Field(default_factory=list)  # of each run

@@ -101,9 +101,17 @@ class Obstacles(BaseModel):
     mlc: str = ""
 
 
-class Forecast(BaseModel):
-    """What the result needs on a phone, beside what the base would, in bytes."""
+class Memory(BaseModel):
+    """What the run had at the most, in bytes: of the host's memory, and of the GPU's."""
 
+    resident: PositiveInt
+    device: int = 0
+
+
+class Forecast(BaseModel):
+    """What the run was to take, and what the result needs on a phone beside what the base would, in bytes."""
+
+    memory: int = 0
     phone: PositiveInt
     phone_base: PositiveInt
     read: PositiveInt
