@@ -11,6 +11,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress
 from edgelm.compress.depth import Depth
 from edgelm.compress.kv import Kv
+from edgelm.compress.recipe import plan
 from edgelm.compress.repair import Repair
 from edgelm.compress.run import compress
 from edgelm.compress.stream.model import Model
@@ -150,3 +151,10 @@ def test_options_that_make_no_sense_are_refused(make_checkpoint: Any, opened: An
     model = cut(Checkpoint(make_checkpoint("llama")), opened, batches, Width(hidden=32), lambda *_: None)
     with pytest.raises(Unsupported, match="stream of 32"):
         Repair().apply(model, batches, lambda *_: None)
+
+
+def test_a_narrowed_stream_is_refused_in_planning(make_checkpoint: Any) -> None:
+    base = Checkpoint(make_checkpoint("llama"))
+    with pytest.raises(Unsupported, match="a stream of 48"):
+        plan(base, [Width(hidden=48), Repair()])
+    assert plan(base, [Repair(), Width(hidden=48)])[-1].shape.width == 48

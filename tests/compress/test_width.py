@@ -156,3 +156,14 @@ def test_weights_that_are_no_numbers_name_the_layer(
     model = opened(edit(Checkpoint(make_checkpoint("llama")), spoil))
     with pytest.raises(BadFile, match=r"layers\.2\.mlp\.up_proj\.weight holds infinities or NaN"):
         Width(96, score=score).apply(model, batches, silent)
+
+
+def test_heads_go_first_where_those_there_are_do_not_divide_the_width(
+    make_checkpoint: Any, opened: Any, batches: list[list[int]], silent: Progress
+) -> None:
+    five = {"hidden_size": 80, "num_attention_heads": 5, "num_key_value_heads": 1, "head_dim": 16}
+    model = opened(Checkpoint(make_checkpoint("llama", **five)))
+    step = Width(hidden=64, heads=4)
+    step.apply(model, batches, silent)
+    assert model.config == {**step.plan(model.config), "rms_norm_eps": model.config["rms_norm_eps"]}
+    assert (model.config["hidden_size"], model.config["num_attention_heads"]) == (64, 4)

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress
-from edgelm.compress.base import Step
+from edgelm.cli.console import Data, Json, OfflineFlag, count, emit_json, emit_table, note, progress, watched
+from edgelm.compress.base import Progress, Step
 from edgelm.compress.costs.forecast import Forecast, forecast
 from edgelm.compress.costs.memory import search as memory_of_search
 from edgelm.compress.costs.memory import within
@@ -97,6 +97,8 @@ def compress(
                             "programs": programs_of(exports)}  # fmt: skip
         found = _searched(base, parsed, limit_of(fit, target_params), texts(), looked)
         parsed = found.steps
+    if not plan:  # what cannot be done is said before the text is read
+        make_plan(base, settled(base, parsed, texts, counting=False), agreed)
     parsed = settled(base, parsed, texts, counting=not plan)
     rows = make_plan(base, parsed, agreed)
     _warn_of_order(parsed)
@@ -135,7 +137,19 @@ def _run(base: Checkpoint, steps: Sequence[Step], out: Path, texts: list[TextSou
     from edgelm.compress.run import compress as run  # loads torch
 
     with progress() as bar:
-        run(base, steps, out, texts=texts, progress=bar, **options)
+        run(base, steps, out, texts=texts, progress=bar if watched() else _named_once(), **options)
+
+
+def _named_once() -> Progress:
+    """Where nobody sees bars move: each thing that is done has a line when it begins."""
+    named: set[str] = set()
+
+    def told(what: str, done: int, total: int) -> None:
+        if what not in named:
+            named.add(what)
+            note(what)
+
+    return told
 
 
 def _searched(

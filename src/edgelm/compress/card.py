@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -59,7 +60,12 @@ def result_card(
         "quality": quality,
         "forecast": needs,
         "memory": took,
-        "warnings": [*losses(base), *_warnings(rows, records, calibration, cast, quality), *_limited(options)],
+        "warnings": [
+            *losses(base),
+            *_warnings(rows, records, calibration, cast, quality),
+            *_worse(records),
+            *_limited(options),
+        ],
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "threads": torch.get_num_threads(),
     }
@@ -94,6 +100,16 @@ def _together(sources: Sequence[Source], further: Sequence[Source]) -> list[Sour
         else:
             made.append(source)
     return made
+
+
+def _worse(records: Sequence[Record]) -> list[str]:
+    """Steps that shall bring a model nearer to its base, and did not."""
+    found = []
+    for before, record in pairwise(records):
+        name, old, new = record["step"].partition(":")[0], before["quality"]["kl"], record["quality"]["kl"]
+        if name in ("repair", "heal") and new > old:
+            found.append(f"{name}: KL rose from {old:.4g} to {new:.4g}: leave it out, or give more text")
+    return found
 
 
 def _limited(options: Record) -> list[str]:

@@ -10,6 +10,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import FAMILIES, Config, Step
 from edgelm.compress.cast import Cast
 from edgelm.compress.config import stored_as
+from edgelm.compress.repair import Repair
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.names import HEAD
 from edgelm.errors import BadOption, Unsupported
@@ -69,9 +70,18 @@ def taken(base: Checkpoint, steps: Sequence[Step]) -> Iterator[tuple[Step, Confi
         config = stored_as(config, TORCH_NAMES.get(next(iter(base.dtypes))) if len(base.dtypes) == 1 else None)
     for step in steps:
         if not step.idle(config):
+            if isinstance(step, Repair):
+                _require_one_stream(base.config, config)
             config = step.plan(config)
             config = config if isinstance(step, Cast) else stored_as(config, None)
             yield step, config
+
+
+def _require_one_stream(base: Config, config: Config) -> None:
+    before, after = shape_of(base).width, shape_of(config).width
+    if before != after:
+        raise Unsupported(f"repair cannot compare a stream of {after:,} with the base's of {before:,}",
+                          mend="leave repair out, and let width:hidden fit what reads the stream: refit=1")  # fmt: skip
 
 
 def agreed_dtype(base: Checkpoint, steps: Sequence[Step], dtype: Dtype | None) -> Dtype:

@@ -106,9 +106,13 @@ class Space:
                 if self.thorough and isinstance(step, Depth):
                     step = replace(step, score="kl")
                 _insert(recipe, step)
-        if self.thorough and recipe != list(self.fixed) and not any(isinstance(step, Repair) for step in recipe):
+        if self.thorough and recipe != list(self.fixed) and self._repairable(recipe):
             _insert(recipe, Repair())
         return recipe
+
+    def _repairable(self, recipe: Sequence[Step]) -> bool:
+        one_stream = shape_of(self.base).width == shape_of(self.config).width
+        return one_stream and not any(isinstance(step, Repair) for step in recipe)
 
 
 def _by_layers(shape: Shape, counts: Sequence[int], width: int, context: int) -> Iterator[Candidate]:

@@ -68,7 +68,7 @@ class Found:
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The alternatives as a table: columns (`>` is aligned right), and rows, the best first."""
-        columns = ("recipe", ">parameters", ">on a phone", ">read a token", ">KL" if self._built else ">expected")
+        columns = ("recipe", ">parameters", ">on a phone", ">read a token", self._cost)
         rows: list[tuple[str, ...]] = [
             (self.recipe(choice) or "as it is", short(choice.candidate.parameters), size(choice.candidate.memory),
              size(choice.candidate.read), f"{choice.cost:.3g}")
@@ -84,5 +84,8 @@ class Found:
             for choice in self.front]}  # fmt: skip
 
     @property
-    def _built(self) -> bool:
-        return self.best.kl is not None
+    def _cost(self) -> str:
+        """What the last column says: candidates are built without what takes longer."""
+        if self.best.kl is None:
+            return ">expected"
+        return ">KL before repair" if self.space.thorough else ">KL"
