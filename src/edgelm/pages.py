@@ -10,9 +10,8 @@ from typing import Any
 from edgelm.errors import MissingPackage
 
 
-@cache
 def environment(module: str, *writers: Callable[..., str]) -> Any:
-    """A jinja2 environment: names that are not given are errors, values are escaped. Templates are compiled once.
+    """A jinja2 environment: names that are not given are errors, values are escaped.
 
     Args:
         module: the `__file__` of the module whose templates lie beside it.
@@ -25,6 +24,11 @@ def environment(module: str, *writers: Callable[..., str]) -> Any:
         import jinja2
     except ImportError:
         raise MissingPackage("jinja2", "page") from None
+    return _environment(jinja2, module, writers)
+
+
+@cache  # so that templates are compiled once
+def _environment(jinja2: Any, module: str, writers: tuple[Callable[..., str], ...]) -> Any:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(module).parent),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,

@@ -16,7 +16,6 @@ from edgelm.compress.run import compress
 from edgelm.compress.width import Width
 from edgelm.data.texts import TextSource
 from edgelm.errors import BadFile, MissingInput, MissingPackage
-from edgelm.pages import environment
 
 HOSTILE = "</style><script>alert('x')</script><img src=x onerror=\"y\">{{ 7*7 }}"
 BEFORE = {"layers": 32, "width": 4096, "ffn": 14336, "heads": 32, "kv_heads": 8, "vocab": 128_256,
@@ -240,7 +239,6 @@ def test_without_jinja(monkeypatch: pytest.MonkeyPatch) -> None:
         return load(name, *args)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    environment.cache_clear()
     with pytest.raises(MissingPackage, match="jinja2"):
         shown()
 
