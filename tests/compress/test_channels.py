@@ -25,8 +25,17 @@ def setting(seed: int, drift: float = 0.1) -> tuple[Tensor, list[Tensor], list[T
 def moments(weight: Tensor, base: list[Tensor], now: list[Tensor], centred: bool = False) -> Moments:
     found = Moments(weight, centred=centred, layer=3)
     for a, b in zip(base, now, strict=True):
-        found.add(a, b)
+        found.add(a, b, [len(a)])
     return found
+
+
+def test_sequences_count_alike_together_and_alone() -> None:
+    weight, base, now = setting(0)
+    alone = moments(weight, base, now)
+    together = Moments(weight, centred=False, layer=3)
+    together.add(torch.cat(base), torch.cat(now), [len(a) for a in base])
+    for sums in ("act_F", "base_FF", "gram_FF", "cross_DF", "base_F", "sum_F", "target_D"):
+        assert torch.allclose(getattr(alone, sums), getattr(together, sums))
 
 
 @pytest.mark.parametrize("centred", [False, True])

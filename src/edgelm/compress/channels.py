@@ -6,7 +6,7 @@ kept channels, P the others. All sums run over calibration tokens. Letters: T to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,12 +58,12 @@ class Moments:
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(*shape, dtype=self.dtype, device=self.weight_DF.device)
 
-    def add(self, base_TF: Tensor, now_TF: Tensor) -> None:
-        """Count one sequence: a and â of the same tokens."""
+    def add(self, base_TF: Tensor, now_TF: Tensor, lengths: Sequence[int]) -> None:
+        """Count sequences of these lengths, one behind the other: a and â of the same tokens."""
         target_TD = base_TF @ self.weight_DF.to(base_TF.dtype).T
         self.tokens += len(base_TF)
         self.target_energy += float(target_TD.square().sum())
-        self.act_F += base_TF.abs().mean(0).square()
+        self.act_F += sum(part_TF.abs().mean(0).square() for part_TF in base_TF.split(list(lengths)))
         count(self.base_FF, base_TF, base_TF)
         count(self.gram_FF, now_TF, now_TF)
         count(self.cross_DF, target_TD, now_TF)
@@ -132,10 +132,9 @@ class Moments:
         Raises:
             Unsupported: H is too degenerate; names the layer.
         """
-        base_FF = self.base_FF
-        if self.centred:
-            base_FF = torch.addr(base_FF, self.base_F, self.base_F, alpha=-1 / self.tokens)
-        factor_FF, _ = self._cholesky(base_FF, max(self._penalty * float(base_FF.diagonal().mean()), 1e-12))
+        centre_F = self.base_F * (self.tokens**-0.5 if self.centred else 0)
+        energy_F = self.base_FF.diagonal() - centre_F.square()
+        factor_FF, _ = self._cholesky(self.base_FF, max(self._penalty * float(energy_F.mean()), 1e-12), centre_F)
         return torch.cholesky_inverse(factor_FF, out=factor_FF)
 
     def slice(self, kept: Tensor) -> Fit:
@@ -151,8 +150,8 @@ class Moments:
         gram_SS, cross_DS = self.gram_FF[kept][:, kept], self.cross_DF[:, kept]
         sum_S, energy_F = self.sum_F[kept], self.gram_FF.diagonal()
         if self.centred:
-            gram_SS = gram_SS - torch.outer(sum_S, sum_S) / self.tokens
-            cross_DS = cross_DS - torch.outer(self.target_D, sum_S) / self.tokens
+            gram_SS.addr_(sum_S, sum_S, alpha=-1 / self.tokens)
+            cross_DS.addr_(self.target_D, sum_S, alpha=-1 / self.tokens)
             energy_F = energy_F - self.sum_F.square() / self.tokens
         penalty = self._penalty * float(energy_F.mean())
         if penalty <= 0:  # nothing passes through this layer: nothing to repair
@@ -163,10 +162,13 @@ class Moments:
         shift_D = (self.target_D - weight_DS @ sum_S) / self.tokens if self.centred else 0 * self.target_D
         return Fit(weight_DS, shift_D, penalty)
 
-    def _cholesky(self, gram: Tensor, penalty: float) -> tuple[Tensor, float]:
-        """The factor of `gram` + λI and the λ it took: that given, or up to a thousandfold where that is too little."""
+    def _cholesky(self, gram: Tensor, penalty: float, centre: Tensor | None = None) -> tuple[Tensor, float]:
+        """The factor of `gram` + λI, less the centre's share, and the λ it took.
+
+        That is the one given, or up to a thousandfold where it is too little.
+        """
         for _ in range(1 + _RAISES):
-            factor = damped_factor(gram, penalty)
+            factor = damped_factor(gram, penalty, centre)
             if factor is not None:
                 return factor, penalty
             penalty *= 10
@@ -212,9 +214,9 @@ class Narrowing:
         bias = layer.tensors.get(f"{self._writer}.bias")
         self._moments = Moments(layer.tensors[f"{self._writer}.weight"], centred=bias is not None, layer=number)
 
-    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
-        """Count one sequence."""
-        self._moments.add(base[self._writer], now[self._writer])
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
+        """Count some sequences."""
+        self._moments.add(base[self._writer], now[self._writer], lengths)
 
     def finish(self) -> Change:
         """Cut the matrices to the channels that stay."""

@@ -35,7 +35,7 @@ def moments(
 ) -> BlockMoments:
     found = BlockMoments(weight, block, centred=centred, layer=3)
     for z, seen in zip(base, now, strict=True):
-        found.add(z, seen)
+        found.add(z, seen, [len(z)])
     return found
 
 
@@ -190,7 +190,7 @@ def pruned(config: dict[str, Any], model: Any, heads: int, score: str = "obs", u
     layer = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
     collector = HeadCollector(_Layer(layer), 0, heads, config, score, update)  # type: ignore[arg-type]
     for z_TF in seen[0]:
-        collector.add({output: z_TF}, {output: z_TF})
+        collector.add({output: z_TF}, {output: z_TF}, [len(z_TF)])
     change = collector.finish()
     weights |= {prefix + name: tensor for name, tensor in change.tensors.items()}
     return stock(plan_heads(config, heads), weights), change.record
@@ -290,7 +290,7 @@ def test_few_tokens_are_a_warning_where_they_matter() -> None:
     for update, warned in (("ls", True), ("none", False)):
         layer = {name.removeprefix("model.layers.0."): tensor for name, tensor in model.state_dict().items()}
         collector = HeadCollector(_Layer(layer), 0, 4, config, "act", update)  # type: ignore[arg-type]
-        collector.add({"self_attn.o_proj": torch.randn(5, 64)}, {"self_attn.o_proj": torch.randn(5, 64)})
+        collector.add(*({"self_attn.o_proj": torch.randn(5, 64)} for _ in range(2)), [5])
         assert bool(collector.finish().record["warnings"]) == warned
 
 

@@ -49,8 +49,9 @@ class InMemory:
     def names(self) -> list[str]:
         return list(self.tensors)
 
-    def enter(self, tokens: Sequence[int]) -> Passage:
-        return enter(self.config, self.tensors[EMBEDDING][torch.tensor(tokens)], torch.device("cpu"), {})
+    def enter_all(self, batches: Sequence[Sequence[int]]) -> list[Passage]:
+        table = self.tensors[EMBEDDING]
+        return [enter(self.config, table[torch.tensor(tokens)], [len(tokens)], {}) for tokens in batches]
 
     def layer_tensors(self, number: int) -> dict[str, Tensor]:
         prefix = f"model.layers.{number}."

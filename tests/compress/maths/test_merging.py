@@ -27,6 +27,10 @@ def watched(model: Model, tokens: list[list[int]], tensors: dict[str, Tensor], g
     return [{name: given[1:] for name, given in one.items()} for one in seen]
 
 
+def tokens(seen: dict[str, Tensor]) -> list[int]:
+    return [len(next(iter(seen.values())))]
+
+
 @pytest.mark.parametrize(("kind", "merge"), CASES)
 def test_repair_never_raises_the_error_that_is_measured(
     make_checkpoint: Any, batches: list[list[int]], kind: str, merge: Any
@@ -36,13 +40,13 @@ def test_repair_never_raises_the_error_that_is_measured(
     before = watched(model, batches, layer.tensors, 4)
     collector = Merging(layer, 0, 2, model.config, merge)
     for seen in before:
-        collector.add(seen, seen)
+        collector.add(seen, seen, tokens(seen))
     change = collector.finish()
     assert change.then is not None
     merged = layer.tensors | dict(change.tensors)
     after = watched(model, batches, merged, 2)
     for base, now in zip(before, after, strict=True):
-        change.then.add(base, now)
+        change.then.add(base, now, tokens(now))
     repair = change.then.finish()
 
     output = Attention.of(model.config).output
@@ -67,10 +71,11 @@ def test_few_tokens_are_a_warning(make_checkpoint: Any, batches: list[list[int]]
     layer = model.layer(0)
     collector = Merging(layer, 0, 1, model.config, "svd")
     before = watched(model, batches[:1], layer.tensors, 2)
-    collector.add(before[0], before[0])
+    collector.add(before[0], before[0], tokens(before[0]))
     change = collector.finish()
     assert change.then is not None
-    change.then.add(before[0], watched(model, batches[:1], layer.tensors | dict(change.tensors), 1)[0])
+    after = watched(model, batches[:1], layer.tensors | dict(change.tensors), 1)
+    change.then.add(before[0], after[0], tokens(after[0]))
     assert "39 calibration tokens are fewer than 128" in change.then.finish().record["warnings"][0]
 
 
@@ -82,6 +87,6 @@ def test_what_is_no_number_names_the_layer(make_checkpoint: Any, batches: list[l
     spoilt = seen["self_attn.q_proj"] if where == "inputs" else tensors["self_attn.k_proj.weight"]
     spoilt[0, 0] = torch.nan
     collector = Merging(SimpleNamespace(tensors=tensors), 5, 1, model.config, "svd")  # type: ignore[arg-type]
-    collector.add(seen, seen)
+    collector.add(seen, seen, tokens(seen))
     with pytest.raises(Unsupported, match="layer 5 computes infinities or NaN"):
         collector.finish()

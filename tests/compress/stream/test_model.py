@@ -47,6 +47,24 @@ def test_each_layer_keeps_to_its_window(
     assert model.config["layer_types"] == ["full_attention", "sliding_attention"]
 
 
+def test_sequences_that_pass_together_do_not_see_each_other(
+    model: Model, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = model.final_states(batches, quiet)
+    monkeypatch.setattr(Model, "together", sum(map(len, batches)) // 3)
+    assert 1 < len(model.enter_all(batches)) < len(batches)
+    together = model.final_states(batches, quiet)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(alone, together, strict=True))
+
+
+def test_first_tokens_are_left_out(model: Model, batches: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "together", 10_000)
+    (passage,) = model.enter_all(batches)
+    kept = torch.cat([part[1:] for part in passage.x_TD.split([len(tokens) for tokens in batches])])
+    assert torch.equal(passage.rest(passage.x_TD), kept)
+    assert torch.equal(torch.cat([told["x"] for told in passage.telling({"x": passage.x_TD})]), kept)
+
+
 def test_scaled_rotation_is_the_forward_pass(
     make_checkpoint: Callable[..., Path], opened: Any, batches: list[list[int]]
 ) -> None:

@@ -37,6 +37,15 @@ def test_rows_come_in_the_order_asked_for(stored: Path, rows: list[int]) -> None
     assert torch.equal(again.read(), whole[rows[::-1]])
 
 
+def test_rows_far_apart_are_read_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = torch.randn(2000, 5)
+    save_file({"t": table}, tmp_path / "w.safetensors")
+    rows = np.sort(np.random.default_rng(0).choice(2000, 700, replace=False))
+    for near in (0, 60, 1 << 16):
+        monkeypatch.setattr("edgelm.compress.stream.pieces._NEAR", near)
+        assert torch.equal(pieces_of(tmp_path / "w.safetensors")["t"].take(rows).read(), table[rows])
+
+
 @pytest.mark.parametrize("row", [-1, 20])
 def test_a_row_that_is_not_there_is_not_read(stored: Path, row: int) -> None:
     """The bytes there are those of another tensor."""

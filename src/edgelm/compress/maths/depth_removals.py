@@ -23,7 +23,7 @@ from edgelm.compress.healing.lessons import teacher_of
 from edgelm.compress.quality import Head
 from edgelm.compress.stream.device import fast_products
 from edgelm.compress.stream.layer import Passage
-from edgelm.compress.stream.model import Model
+from edgelm.compress.stream.model import Model, groups
 from edgelm.errors import BadFile
 from edgelm.files import read_json, write_json
 
@@ -109,7 +109,7 @@ class _Trial:
 
     def __init__(self, model: Model, teacher: Model, text: Sequence[Tokens], wanted: Sequence[Tensor]) -> None:
         self._model, self._teacher, self._text, self._wanted = model, teacher, text, wanted
-        self._groups = list(_groups(text, TRIALS // (4 * model.config["hidden_size"] * (model.layers + 1))))
+        self._groups = list(groups(text, TRIALS // (4 * model.config["hidden_size"] * (model.layers + 1))))
 
     def without_each(
         self, left: Sequence[int], tried: Collection[int], told: Callable[[int, int], object]
@@ -174,16 +174,3 @@ def _first(batches: Sequence[Tokens], tokens: int) -> list[Tokens]:
             break
         text.append(sequence)
     return text
-
-
-def _groups(text: Sequence[Tokens], most: int) -> Iterator[list[int]]:
-    """The places of the sequences, as many together as have `most` tokens, at least one."""
-    group: list[int] = []
-    held = 0
-    for place, tokens in enumerate(text):
-        if group and held + len(tokens) > most:
-            yield group
-            group, held = [], 0
-        group.append(place)
-        held += len(tokens)
-    yield group

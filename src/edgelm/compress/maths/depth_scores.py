@@ -44,7 +44,7 @@ def least_turn(
 
 def similarity(model: Model, batches: Sequence[Tokens], span: int, progress: Progress) -> list[float]:
     """Mean cosine of x_l and x_{l+span} for l = 0 … L−span, over all tokens but the first of each sequence."""
-    passages = [model.enter(tokens) for tokens in batches]
+    passages = model.enter_all(batches)
     window = deque([passages], maxlen=span)
     cosines = []
     for number in range(model.layers):
@@ -62,8 +62,9 @@ def _mean_cosine(before: Sequence[Passage], after: Sequence[Passage], device: to
     """Summed exactly, so that the order of the sequences is of no consequence."""
     sums, tokens = [], 0
     for one, other in zip(before, after, strict=True):
-        x_TD, y_TD = one.x_TD[1:].to(device).double(), other.x_TD[1:].to(device).double()
+        x_TD, y_TD = one.x_TD.to(device).double(), other.x_TD.to(device).double()
         cosine_T = (x_TD * y_TD).sum(-1) / (x_TD.norm(dim=-1) * y_TD.norm(dim=-1)).clamp_min(1e-30)
-        sums.append(float(cosine_T.sum()))
-        tokens += len(cosine_T)
+        for part_T in cosine_T.cpu().split(one.lengths):
+            sums.append(float(part_T[1:].sum()))
+            tokens += len(part_T) - 1
     return math.fsum(sums) / tokens

@@ -7,7 +7,7 @@ D model width, H query heads, G key/value heads, K head size, B blocks, E column
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,10 +34,11 @@ class BlockMoments(Moments):
         self.block = block
         self.act_B = self._zeros(len(self.act_F) // block)  # Σ_sequences (mean_T ‖z_B‖)²
 
-    def add(self, base_TF: Tensor, now_TF: Tensor) -> None:
-        """Count one sequence: z of the base, and of the stream as it is now, for the same tokens."""
-        super().add(base_TF, now_TF)
-        self.act_B += base_TF.unflatten(1, (-1, self.block)).norm(dim=-1).mean(0).square()
+    def add(self, base_TF: Tensor, now_TF: Tensor, lengths: Sequence[int]) -> None:
+        """Count sequences: z of the base, and of the stream as it is now, for the same tokens."""
+        super().add(base_TF, now_TF, lengths)
+        norm_TB = base_TF.unflatten(1, (-1, self.block)).norm(dim=-1)
+        self.act_B += sum(part_TB.mean(0).square() for part_TB in norm_TB.split(list(lengths)))
 
     def keep_blocks(self, count: int, pools: int, score: str) -> Tensor:
         """The blocks to keep, ascending: `count` of each of `pools` equal runs of neighbouring blocks.
@@ -108,9 +109,9 @@ class HeadCollector:
             centred=f"{output}.bias" in layer.tensors, layer=number,
         )  # fmt: skip
 
-    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
-        """Count one sequence."""
-        self._moments.add(base[self._now.output], now[self._now.output])
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
+        """Count some sequences."""
+        self._moments.add(base[self._now.output], now[self._now.output], lengths)
 
     def finish(self) -> Change:
         """Cut the matrices to the heads that stay.

@@ -133,7 +133,7 @@ class Refitting:
         self._model, self._after, self._basis = model, after, basis
         self._residual = residual_of(model.config)
         self._norm, self._norm_now = self._residual.norm(model.config), self._residual.norm(after)
-        self._base = [model.enter(tokens) for tokens in batches]
+        self._base = model.enter_all(batches)
         self._now = [passage.through(home(basis.stream(self._here(passage)))) for passage in self._base]
 
     def fit(self, layer: Layer, number: int, scales: Mapping[str, float]) -> Change:
@@ -181,7 +181,7 @@ class Refitting:
         """
         moments = ReaderMoments(self._residual.final)
         for x, y in zip(self._base, self._now, strict=True):
-            base_TD, now_TS = self._here(x)[1:], self._here(y)[1:]
+            base_TD, now_TS = x.rest(self._here(x)), y.rest(self._here(y))
             moments.add(self._norm.apply(base_TD, **final), self._norm_now.apply(now_TS, **final_now))
         return self._fit(head, final["weight"], moments), moments.penalty
 
@@ -203,7 +203,7 @@ class Refitting:
         """What a norm of a layer makes of all tokens but the first; only for the second norm must the layer run."""
         first = name == next(iter(self._residual.readers))
         x_TD = self._here(passage) if first else layer.watch(passage, [name])[1][name]
-        return norm.apply(x_TD[1:], **parts(layer.tensors, name))
+        return norm.apply(passage.rest(x_TD), **parts(layer.tensors, name))
 
     def _here(self, passage: Passage) -> Tensor:
         """A stream on the device to compute on."""
@@ -213,7 +213,7 @@ class Refitting:
         """Mean over the tokens of ‖Q′ᵀx − x̂‖² over ‖x‖²: how far the narrowed stream is from the base's."""
         total, tokens = 0.0, 0
         for x, y in zip(self._base, self._now, strict=True):
-            base_TD, now_TS = self._here(x)[1:], self._here(y)[1:]
+            base_TD, now_TS = x.rest(self._here(x)), y.rest(self._here(y))
             off_T = (self._basis.stream(base_TD) - now_TS).square().sum(-1)
             total += float((off_T / base_TD.square().sum(-1).clamp_min(_TINY)).double().sum())
             tokens += len(off_T)

@@ -60,7 +60,7 @@ class LayerFit:
         for end, here in zip(goal, now, strict=True):
             with fast_products(self._device):
                 behind, given = self._now.watch(here, readers[:1])
-            seen.append((home(given[readers[0]][1:]), (end.x_TD - behind.x_TD)[1:]))
+            seen.append((home(here.rest(given[readers[0]])), here.rest(end.x_TD - behind.x_TD)))
         weights = [(tensors[f"{reader}.weight"], tensors.get(f"{reader}.bias", 0.0)) for reader in readers]
         channels = Channels(self._now.activation, weights, tensors[f"mlp.{feed.writer}.weight"])
         with fast_products(self._device):
@@ -77,7 +77,7 @@ class LayerFit:
         for base, here in zip(x, now, strict=True):
             with fast_products(self._device):
                 n_TD = self._base.watch(base, readers[:1])[1][readers[0]]
-                ridge.add(n_TD[1:], self._now.watch(here, readers[:1])[1][readers[0]][1:])
+                ridge.add(base.rest(n_TD), here.rest(self._now.watch(here, readers[:1])[1][readers[0]]))
         made = {}
         for reader in readers:
             weight, bias = f"{reader}.weight", f"{reader}.bias"
@@ -98,7 +98,7 @@ class LayerFit:
                 seen = self._now.watch(here, [norm, *writers])[1]
                 aim_TD = end.x_TD.to(self._device) if after is None else self._base.watch(base, [after])[1][after]
                 given_TI = torch.cat([seen[writer] for writer in writers], dim=1)
-                ridge.add((aim_TD - seen[norm])[1:], given_TI[1:])
+                ridge.add(here.rest(aim_TD - seen[norm]), here.rest(given_TI))
         weights = [self._now.tensors[f"{writer}.weight"] for writer in writers]
         weight_DI, shift_D = ridge.fit(torch.cat(weights, dim=1))
         self.penalties.append(ridge.penalty)

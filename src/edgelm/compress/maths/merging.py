@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,8 +36,8 @@ class Merging:
         weight = layer.tensors[f"{INPUTS}.weight"]
         self._moment = InputMoment(weight.shape[1], weight.device)
 
-    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
-        """Count one sequence: as the merged layer will see it, not as the base did."""
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
+        """Count some sequences: as the merged layer will see it, not as the base did."""
         self._moment.add(now[INPUTS])
 
     def finish(self) -> Change:
@@ -79,9 +79,9 @@ class OutputFit:
         self._output, self._merged_DF, self._bias = output, merged_DF, bias
         self._moments = Moments(before_DF, centred=bias is not None, layer=number)
 
-    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
-        """Count one sequence: what the heads bring in the base, and what they do now that they are merged."""
-        self._moments.add(base[self._output], now[self._output])
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
+        """Count some sequences: what the heads bring in the base, and what they do now that they are merged."""
+        self._moments.add(base[self._output], now[self._output], lengths)
 
     def finish(self) -> Change:
         """Fit, and say what the merge cost before and after: Σ‖W z − W′ ẑ‖² over Σ‖W z‖²."""

@@ -68,8 +68,8 @@ class _Walk:
     def __init__(self, model: Model, base: Model, batches: Sequence[Tokens], share: float | None, bend: float) -> None:
         self._model, self._base, self._share, self._bend = model, base, share, bend
         self._ids = model.idmap
-        self._x = [base.enter(self._old(tokens)) for tokens in batches]
-        self._now = [model.enter(tokens) for tokens in batches]
+        self._x = base.enter_all([self._old(tokens) for tokens in batches])
+        self._now = model.enter_all(batches)
         self._at, self._same = 0, True  # the base's next layer; whether the streams are one
 
     def _old(self, tokens: Tokens) -> Tokens:
@@ -114,5 +114,5 @@ class _Walk:
 
     def _error(self) -> float:
         """Σ‖x − x̂‖² over Σ‖x‖²: how far the two streams are apart, first tokens left out."""
-        off = sum(float((x.x_TD[1:] - y.x_TD[1:]).square().sum()) for x, y in zip(self._x, self._now, strict=True))
-        return off / max(sum(float(x.x_TD[1:].square().sum()) for x in self._x), _TINY)
+        off = sum(float(x.rest(x.x_TD - y.x_TD).square().sum()) for x, y in zip(self._x, self._now, strict=True))
+        return off / max(sum(float(x.rest(x.x_TD).square().sum()) for x in self._x), _TINY)

@@ -17,9 +17,11 @@ def count(total_AB: Tensor, one_TA: Tensor, other_TB: Tensor) -> None:
         total_AB += one_TA.T @ other_TB
 
 
-def damped_factor(gram_II: Tensor, penalty: float) -> Tensor | None:
-    """The Cholesky factor of the sum + λI; None if that is not positive definite."""
+def damped_factor(gram_II: Tensor, penalty: float, centre_I: Tensor | None = None) -> Tensor | None:
+    """The Cholesky factor of the sum + λI, if given less c cᵀ of a centre c; None if that is not positive definite."""
     damped_II = gram_II.clone()
+    if centre_I is not None:
+        damped_II.addr_(centre_I, centre_I, alpha=-1)
     damped_II.diagonal().add_(penalty)
     failed = torch.zeros((), dtype=torch.int32, device=gram_II.device)
     torch.linalg.cholesky_ex(damped_II, out=(damped_II, failed))  # in its own place

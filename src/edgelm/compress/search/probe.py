@@ -52,7 +52,7 @@ def probe(
     wanted = {field: probed(values) for field, values in free.items()}
     points: dict[str, Costs] = {field: {values[0]: 0.0} for field, values in free.items()}
     turns = []
-    fitted, judged = ([model.enter(tokens) for tokens in sequences] for sequences in (batches, held_out))
+    fitted, judged = model.enter_all(batches), model.enter_all(held_out)
     for number in range(model.layers):
         progress("look at the base", number, model.layers)
         seen = _look(model, number, fitted, judged, wanted)
@@ -106,8 +106,8 @@ def _look(
     judged_after, inputs = zip(*(layer.watch(passage, [writer]) for passage in judged), strict=True)
     if "ffn" in wanted:
         moments, fitted_after = _moments(layer, number, writer, fitted)
-        a_TF = torch.cat([seen[writer][1:] for seen in inputs])
-        energy = sum(float(passage.x_TD[1:].square().sum()) for passage in judged_after)
+        a_TF = torch.cat([passage.rest(seen[writer]) for passage, seen in zip(judged, inputs, strict=True)])
+        energy = sum(float(passage.rest(passage.x_TD).square().sum()) for passage in judged_after)
         order = moments.removals(len(moments.act_F) - min(wanted["ffn"]))  # those of the others are its beginnings
         kept = {left: moments.staying(order[: len(moments.act_F) - left]) for left in wanted["ffn"]}
         costs["ffn"] = {left: 0.5 * _lost(moments, kept[left], a_TF) / max(energy, 1e-30) for left in kept}
@@ -129,7 +129,8 @@ def _moments(layer: Layer, number: int, writer: str, passages: Sequence[Passage]
     for passage in passages:
         behind, seen = layer.watch(passage, [writer])
         after.append(behind)
-        moments.add(seen[writer][1:], seen[writer][1:])
+        a_TF = passage.rest(seen[writer])
+        moments.add(a_TF, a_TF, passage.rests)
     return moments, after
 
 
@@ -137,7 +138,7 @@ def _turn(one: Iterable[Passage], other: Iterable[Passage]) -> float:
     """Mean 1 − cos over all tokens but a sequence's first, which is far larger than the others."""
     turned, tokens = 0.0, 0
     for x, y in zip(one, other, strict=True):
-        cosine_T = torch.cosine_similarity(x.x_TD[1:].double(), y.x_TD[1:].double(), dim=-1)
+        cosine_T = torch.cosine_similarity(x.rest(x.x_TD).double(), y.rest(y.x_TD).double(), dim=-1)
         turned += float((1 - cosine_T).sum())
         tokens += len(cosine_T)
     return turned / max(tokens, 1)
@@ -156,17 +157,18 @@ def _merged(config: Config, layer: Layer, number: int, passages: Sequence[Passag
     merging = Merging(layer, number, groups, config, "mean" if attention.normed else "svd")
     for passage in passages:
         given = _watched(layer, passage, INPUTS)
-        merging.add(given, given)
+        merging.add(given, given, passage.rests)
     change = merging.finish()
     after = {**config, "num_key_value_heads": groups}
     now = Layer(after, number, {**layer.tensors, **change.tensors})
     if change.then:
         for passage in passages:
-            change.then.add(*(_watched(each, passage, attention.output) for each in (layer, now)))
+            told, told_now = (_watched(each, passage, attention.output) for each in (layer, now))
+            change.then.add(told, told_now, passage.rests)
         now = Layer(after, number, {**now.tensors, **change.then.finish().tensors})
     return now
 
 
 def _watched(layer: Layer, passage: Passage, module: str) -> dict[str, Tensor]:
     """What a module is given, without the first token."""
-    return {module: layer.watch(passage, [module])[1][module][1:]}
+    return {module: passage.rest(layer.watch(passage, [module])[1][module])}

@@ -23,14 +23,33 @@ from edgelm.files import canonical_json, parse_json
 
 @dataclass(frozen=True)
 class Passage:
-    """One sequence on its way: the stream as it enters the next layer, and what every layer is called with besides."""
+    """Sequences on their way: the stream as it enters the next layer, and what every layer is called with besides."""
 
-    x_TD: Tensor  # noqa: N815  # in the host's memory
-    calls: Mapping[str, Mapping[str, Any]]  # by layer type: mask, positions, rotary tables
+    x_TD: Tensor  # noqa: N815  # in the host's memory; one sequence lies behind the other
+    calls: Mapping[str, Mapping[str, Any]]  # by layer type, in the host's memory: mask, positions, rotary tables
+    lengths: tuple[int, ...]  # of the sequences, in tokens
 
     def through(self, x_TD: Tensor) -> Passage:
-        """The same sequence one layer on."""
+        """The same sequences one layer on."""
         return replace(self, x_TD=x_TD)
+
+    @property
+    def rests(self) -> list[int]:
+        """The lengths of the sequences without their first tokens."""
+        return [length - 1 for length in self.lengths]
+
+    def rest(self, given_TI: Tensor) -> Tensor:
+        """The rows of all tokens but the first of each sequence.
+
+        That one is orders of magnitude larger than the others, and would outweigh them.
+        """
+        return torch.cat([part[1:] for part in given_TI.split(self.lengths)]) if self.lengths[1:] else given_TI[1:]
+
+    def telling(self, given: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """What belongs to each sequence, without its first token."""
+        parts = [tensor.split(self.lengths) for tensor in given.values()]
+        for sequence in zip(*parts, strict=True):
+            yield {name: part[1:] for name, part in zip(given, sequence, strict=True)}
 
 
 class Layer:
@@ -62,27 +81,33 @@ class Layer:
 
     @torch.no_grad()
     def run(self, passage: Passage) -> Passage:
-        """The sequence behind the layer."""
+        """The sequences behind the layer."""
         return passage.through(home(self.output(passage)))
 
     def output(self, passage: Passage) -> Tensor:
         """The stream behind the layer (T × D), where the layer is."""
         x_TD = passage.x_TD.to(self.device, non_blocking=True)
-        x_1TD = self._module(x_TD[None], **passage.calls[self.kind])
+        x_1TD = self._module(x_TD[None], **placed(passage.calls[self.kind], self.device))
         return (x_1TD[0] if isinstance(x_1TD, tuple) else x_1TD)[0]
 
     def watch(self, passage: Passage, modules: Sequence[str]) -> tuple[Passage, dict[str, Tensor]]:
-        """The sequence behind the layer, and what the named modules were given (T × in)."""
+        """The sequences behind the layer, and what the named modules were given (T × in)."""
         with _inputs({name: self._module.get_submodule(name) for name in modules}) as seen:
             after = self.run(passage)
         return after, {name: given[0] for name, given in seen.items()}
 
 
 @torch.no_grad()
-def enter(config: Config, x_TD: Tensor, device: torch.device, tensors: Mapping[str, Tensor]) -> Passage:
-    """A sequence from its embedded tokens, and what its layers will be called with, on a device; no layer runs.
+def enter(config: Config, x_TD: Tensor, lengths: Sequence[int], tensors: Mapping[str, Tensor]) -> Passage:
+    """Sequences from their embedded tokens, and what their layers will be called with; no layer runs.
 
-    `tensors` are what the class adds besides, by their names below the model without its head.
+    None sees another: positions that begin anew tell the stock class where to mask.
+
+    Args:
+        config: of the model.
+        x_TD: the embedded tokens, one sequence behind the other.
+        lengths: of the sequences.
+        tensors: what the class adds besides, by their names below the model without its head.
     """
     skeleton = _skeleton(config)
     inner, real = skeleton.inner, skeleton.layers
@@ -90,11 +115,13 @@ def enter(config: Config, x_TD: Tensor, device: torch.device, tensors: Mapping[s
     setattr(inner, skeleton.stack, nn.ModuleList(gates))
     try:
         with _inputs({"first": gates[0]}) as seen:
-            torch.func.functional_call(inner, dict(tensors), (), {"inputs_embeds": x_TD[None], "use_cache": False})
+            places_1T = torch.cat([torch.arange(length) for length in lengths])[None]
+            told = {"inputs_embeds": x_TD[None], "position_ids": places_1T, "use_cache": False}
+            torch.func.functional_call(inner, dict(tensors), (), told)
     finally:
         setattr(inner, skeleton.stack, real)
     calls = {kind_of(config, number): gate.call for number, gate in enumerate(gates)}
-    return Passage(seen["first"][0], placed(calls, device))
+    return Passage(seen["first"][0], calls, tuple(lengths))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ What a step changes it writes into a folder of its own, layer by layer; what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from edgelm.shapes import shape_of
 from edgelm.stock import save_tensors
 
 CPU = torch.device("cpu")
+_TOGETHER = 2048
 
 
 class Model:
@@ -130,25 +131,41 @@ class Model:
         """A layer, ready to run."""
         return Layer(self.config, number, self.layer_tensors(number))
 
-    def embedded(self, tokens: Tokens) -> Tensor:
-        """The embedding of each token (T × D)."""
-        ids, places = np.unique(np.asarray(tokens, np.int64), return_inverse=True)
+    def embedded(self, batches: Sequence[Tokens]) -> Iterator[Tensor]:
+        """The embeddings of the tokens of each sequence (T × D); every row of the table is read once."""
+        ids = np.unique(np.concatenate([np.asarray(tokens, np.int64) for tokens in batches]))
         rows = sound(self.pieces[self.embedding].take(ids).read(), self.embedding)
-        return rows.to(self.dtype)[torch.from_numpy(places)]
+        for tokens in batches:
+            yield rows[torch.from_numpy(np.searchsorted(ids, tokens))].to(self.dtype)
 
     def enter(self, tokens: Tokens) -> Passage:
         """A sequence before the first layer."""
+        (passage,) = self.enter_all([tokens])
+        return passage
+
+    def enter_all(self, batches: Sequence[Tokens]) -> list[Passage]:
+        """Sequences before the first layer: on a GPU, which many tokens keep busy, several of them together."""
         places = f"{self.called.places}.weight"
         stored = self.pieces.get(f"{self.called.inner}.{places}")
-        learned = {} if stored is None else {places: stored.take(np.arange(len(tokens))).read().to(self.dtype)}
-        return enter(self.config, self.embedded(tokens), self.device, learned)
+        longest = np.arange(max(map(len, batches)))
+        learned = {} if stored is None else {places: stored.take(longest).read().to(self.dtype)}
+        embedded, passages = self.embedded(batches), []
+        for group in groups(batches, self.together):
+            x_TD = torch.cat([next(embedded) for _ in group])
+            passages.append(enter(self.config, x_TD, [len(batches[place]) for place in group], learned))
+        return passages
+
+    @property
+    def together(self) -> int:
+        """Tokens of several sequences that may pass a layer at once; 0: each sequence passes alone."""
+        return _TOGETHER if self.device.type == "cuda" else 0
 
     def final_states(self, batches: Sequence[Tokens], progress: Callable[[int, int], object]) -> list[Tensor]:
         """The normalised states of sequences that the head reads, each (T × D), in the host's memory; all layers run.
 
         `progress` is told how many of how many layers are behind.
         """
-        passages = [self.enter(tokens) for tokens in batches]
+        passages = self.enter_all(batches)
         for number in range(self.layers):
             progress(number, self.layers)
             layer = self.layer(number)
@@ -156,7 +173,7 @@ class Model:
                 for place, passage in enumerate(passages):
                     passages[place] = layer.run(passage)
         norm = self.norm()
-        return [norm(passage.x_TD) for passage in passages]
+        return [part for passage in passages for part in norm(passage.x_TD).split(passage.lengths)]
 
     def norm(self) -> Callable[[Tensor], Tensor]:
         """What makes of the stream behind the last layer the states that the head reads, in the host's memory."""
@@ -212,3 +229,16 @@ class Model:
         path = self.folder / f"{file}.safetensors"
         save_tensors(path, {name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         self.adopt(path)
+
+
+def groups(text: Sequence[Tokens], most: int) -> Iterator[list[int]]:
+    """The places of the sequences, as many together as have `most` tokens, at least one."""
+    group: list[int] = []
+    held = 0
+    for place, tokens in enumerate(text):
+        if group and held + len(tokens) > most:
+            yield group
+            group, held = [], 0
+        group.append(place)
+        held += len(tokens)
+    yield group

@@ -20,6 +20,9 @@ from edgelm.headers import Tensor as Stored
 
 Numbers = npt.NDArray[np.int64]
 
+_NEAR = 1 << 16  # bytes that are read in less time than another read takes
+_MOST = 256  # rows of a stretch, which bounds the memory for what is between them
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -67,20 +70,31 @@ class Piece:
         made = torch.empty(self.shape, dtype=self.dtype)
         into = made.view(torch.uint8).numpy().reshape(-1) if made.numel() else np.empty(0, np.uint8)
         with self.stored.file.open("rb", buffering=0) as file:
-            done = 0
-            for start, size in self._runs():
-                _fill(file.fileno(), into[done : done + size], start, self.stored.file)
-                done += size
+            if self.rows is None:
+                _fill(file.fileno(), into, self.stored.start, self.stored.file)
+            elif len(into):
+                self._gather(file.fileno(), into.reshape(len(self.rows), -1), self.rows)
         return made
 
-    def _runs(self) -> Iterator[tuple[int, int]]:
-        """Where the bytes lie: each stretch of neighbouring rows at once."""
-        if self.rows is None:
-            yield self.stored.start, self.stored.bytes
-        elif len(self.rows):
-            ends = np.flatnonzero(np.diff(self.rows, append=-1) != 1) + 1
-            for first, after in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-                yield (self.stored.start + int(self.rows[first]) * self._row_bytes, (after - first) * self._row_bytes)
+    def _gather(self, file: int, into: npt.NDArray[np.uint8], rows: Numbers) -> None:
+        """Fill rows of bytes: rows that lie near each other are read at once, with what is between them."""
+        for first, after in _stretches(rows, 1 + _NEAR // self._row_bytes):
+            chosen = rows[first:after] - rows[first]
+            lie_so = len(chosen) > chosen[-1] and bool((np.diff(chosen) == 1).all())
+            read = into[first:after] if lie_so else np.empty((chosen[-1] + 1, self._row_bytes), np.uint8)
+            _fill(file, read.reshape(-1), self.stored.start + int(rows[first]) * self._row_bytes, self.stored.file)
+            if not lie_so:
+                into[first:after] = read[chosen]
+
+
+def _stretches(rows: Numbers, near: int) -> Iterator[tuple[int, int]]:
+    """Where rows ascend by at most so much, a few hundred of them at a time."""
+    steps = np.diff(rows, append=-1)
+    start = 0
+    for end in (np.flatnonzero((steps < 0) | (steps > near)) + 1).tolist():
+        for first in range(start, end, _MOST):
+            yield first, min(first + _MOST, end)
+        start = end
 
 
 def pieces_of(path: Path) -> dict[str, Piece]:

@@ -30,10 +30,14 @@ class Change:
 class Collector(Protocol):
     """Sees what passes through one layer, and decides what becomes of it."""
 
-    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
-        """Count one sequence without its first token: what the watched modules are given, each (T × in).
+    def add(self, base: Mapping[str, Tensor], now: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
+        """Count some sequences without their first tokens.
 
-        `base` is of the model as the step found it; `now` of the layer as it is, behind the layers already changed.
+        Args:
+            base: what the watched modules are given in the model as the step found it, each (T × in), one sequence
+                behind the other.
+            now: the same of the layer as it is, behind the layers already changed.
+            lengths: of the sequences, T in all.
         """
         ...
 
@@ -60,7 +64,7 @@ def rewrite(
         what: names the step to it.
     """
     assert model.folder is not None
-    before = [model.enter(tokens) for tokens in batches]
+    before = model.enter_all(batches)
     behind, records = list(before), []
     for number in range(model.layers):
         progress(what, number, model.layers)
@@ -109,7 +113,7 @@ def _decided(
                 after.append(passage)
                 same = now is layer and here is base  # nothing has changed so far
                 seen_now = seen if same else now.watch(here, watched)[1]
-                following.add(_but_the_first(seen), _but_the_first(seen_now))
+                following.add(_rest(base, seen), _rest(here, seen_now), base.rests)
         change = following.finish()
         tensors |= change.tensors
         record |= change.record
@@ -124,16 +128,16 @@ def observe(
     seen: Callable[[int, Mapping[str, Tensor]], object], progress: Progress, what: str,
 ) -> None:  # fmt: skip
     """Let `seen` have what the watched modules are given in every layer, sequence by sequence; nothing changes."""
-    passages = [model.enter(tokens) for tokens in batches]
+    passages = model.enter_all(batches)
     for number in range(model.layers):
         progress(what, number, model.layers)
         layer = model.layer(number)
         for place, passage in enumerate(passages):
             with fast_products(model.device):
                 passages[place], given = layer.watch(passage, watched)
-                seen(number, _but_the_first(given))
+                for sequence in passage.telling(given):
+                    seen(number, sequence)
 
 
-def _but_the_first(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first token of a sequence is orders of magnitude larger than the others, and would outweigh them."""
-    return {name: tensor[1:] for name, tensor in given.items()}
+def _rest(passage: Passage, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: passage.rest(tensor) for name, tensor in given.items()}

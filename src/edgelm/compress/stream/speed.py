@@ -118,10 +118,10 @@ def _decoding(layer: Layer, passage: Passage, clock: Clock) -> Part:
     """The layer on a passage's last token, with the others in its cache."""
     full = DynamicCache()
     with torch.no_grad():
-        layer.output(Passage(passage.x_TD[:-1], _calls(passage, slice(None, -1), full)))
+        layer.output(_part(passage, slice(None, -1), full))
 
     def run() -> float:
-        last = Passage(passage.x_TD[-1:], _calls(passage, slice(-1, None), copy.deepcopy(full)))  # it is added to
+        last = _part(passage, slice(-1, None), copy.deepcopy(full))  # it is added to
         return _seconds(lambda: layer.output(last), layer.device, clock)
 
     return run
@@ -129,7 +129,7 @@ def _decoding(layer: Layer, passage: Passage, clock: Clock) -> Part:
 
 def _prefilling(layer: Layer, passage: Passage, clock: Clock) -> Part:
     """The layer on all of a passage but its last token."""
-    before = Passage(passage.x_TD[:-1], _calls(passage, slice(None, -1), None))
+    before = _part(passage, slice(None, -1), None)
     return lambda: _seconds(lambda: layer.output(before), layer.device, clock)
 
 
@@ -139,9 +139,10 @@ def _heading(weight_VD: Tensor, clock: Clock) -> Part:
     return lambda: _seconds(lambda: x_1D @ weight_VD.T, weight_VD.device, clock)
 
 
-def _calls(passage: Passage, part: slice, cache: DynamicCache | None) -> dict[str, dict[str, Any]]:
-    """What layers are called with for a part of a passage, with or without a cache."""
-    return {kind: _call(call, part, cache) for kind, call in passage.calls.items()}
+def _part(passage: Passage, part: slice, cache: DynamicCache | None) -> Passage:
+    """A part of a passage, with or without a cache."""
+    x_TD = passage.x_TD[part]
+    return Passage(x_TD, {kind: _call(call, part, cache) for kind, call in passage.calls.items()}, (len(x_TD),))
 
 
 def _call(call: Mapping[str, Any], part: slice, cache: DynamicCache | None) -> dict[str, Any]:
