@@ -14,7 +14,7 @@ from edgelm.compress.base import FAMILIES, Progress, Tokens
 from edgelm.compress.kv import Kv
 from edgelm.compress.search.axes import AXES
 from edgelm.compress.search.candidates import Space
-from edgelm.compress.search.probe import depth_costs, probe, vocab_costs
+from edgelm.compress.search.probe import depth_costs, probe, spread, vocab_costs
 from edgelm.compress.stream.model import Model
 from edgelm.compress.width import Width
 
@@ -63,6 +63,30 @@ def test_the_whole_costs_nothing_and_less_costs_more(
         assert costs[0] == 0
         assert costs == sorted(costs)
         assert costs[-1] > 0
+
+
+def test_few_layers_stand_for_all(
+    checkpoint: Checkpoint, batches: list[Tokens], silent: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cost() -> float:
+        return probe(Model.of(checkpoint), batches, batches[:2], {"ffn": [128, 64]}, silent)["ffn"](64)
+
+    whole, layers = cost(), Model.of(checkpoint).layers
+    ends = []
+    for number in (0, layers - 1):
+        monkeypatch.setattr("edgelm.compress.search.probe.spread", lambda _, number=number: {number})
+        ends.append(cost())
+    monkeypatch.setattr("edgelm.compress.search.probe.spread", lambda _: {0, layers - 1})
+    assert cost() == pytest.approx(sum(ends) / 2)
+    assert 0.5 < cost() / whole < 2
+
+
+@pytest.mark.parametrize("layers", [1, 2, 8, 9, 28, 32, 80])
+def test_they_are_spread_over_the_model(layers: int) -> None:
+    tried = sorted(spread(layers))
+    assert tried[0] == 0
+    assert tried[-1] == layers - 1
+    assert len(tried) == min(layers, 8)
 
 
 def test_what_has_no_choice_is_not_looked_at(checkpoint: Checkpoint, batches: list[Tokens], silent: Progress) -> None:
