@@ -12,8 +12,8 @@ ROOT = Path(edgelm.__file__).parent
 FLOORS = {
     "__init__": 0, "errors": 0,
     "files": 1, "folders": 1, "archives": 1, "plugins": 1, "recipe": 1, "pages": 1,
-    "headers": 2, "shapes": 2, "checkpoint": 2, "chat": 2, "report": 2, "rules": 2,
-    "submission": 3, "kit": 3, "data": 3,
+    "headers": 2, "shapes": 2, "checkpoint": 2, "bundle": 2, "chat": 2, "report": 2, "rules": 2,
+    "submission": 3, "kit": 3, "data": 3, "native": 3,
     "stock": 4, "tasks": 4, "engines": 4, "devices": 4,
     "train": 5, "deploy": 5,
     "compress": 6, "evaluate": 6, "measure": 6, "bridges": 6,
@@ -25,8 +25,8 @@ BELOW_3 = {7: range(4), 8: (*range(4), 7)}  # these floors build on what is on d
 # Within a floor, what is made of what: each may import those before it. Those in one string may not import each other.
 ORDER = {
     0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages"],
-    2: ["headers", "shapes", "checkpoint", "chat", "report", "rules"],
-    3: ["submission", "kit", "data"],
+    2: ["headers", "shapes", "checkpoint", "bundle", "chat", "report", "rules"],
+    3: ["submission", "kit", "data", "native"],
     4: ["stock", "tasks engines devices"],
 }  # fmt: skip
 # Late imports of our own: what says what a step would do needs no torch, what does it does.

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from edgelm import __version__
 from edgelm.archives import zip_tree
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.checkpoint import CARD, Card, Checkpoint, Source, digest_of, validate
 from edgelm.data.texts import BUILT_IN
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
@@ -27,7 +28,7 @@ from edgelm.kit import cells
 from edgelm.plugins import available
 from edgelm.report import Report, answers_log
 from edgelm.rules import Rules, Track
-from edgelm.submission import BUNDLE, BUNDLE_LIST, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
+from edgelm.submission import BUNDLE, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder

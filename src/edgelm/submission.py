@@ -34,7 +34,6 @@ RESULTS = "results.csv"
 SOURCE = "source"
 README = "README.md"
 BUNDLE = "bundle"
-BUNDLE_LIST = "bundle.json"  # in a bundle: its files and the digest of the checkpoint it was made from
 COLUMNS = {
     "commonsenseqa": "CommonsenseQA", "bbh": "BIG-Bench-Hard", "gsm8k": "GSM8K", "longbench": "LongBench",
     "humaneval": "HumanEval", "chid": "CHID", "truthfulqa": "TruthfulQA",

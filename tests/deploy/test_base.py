@@ -50,6 +50,8 @@ def test_the_bundle_lists_what_it_holds_and_where_it_comes_from(checkpoint: Chec
     assert bundle == {
         "format": 1,
         "target": "test-base:times=2",
+        "name": "model",
+        "config": {"model_type": "llama"},
         "checkpoint": checkpoint.digest,
         "files": {"deep/0.json": entry, "deep/1.json": entry},
         "tools": {"copier": "1.0"},

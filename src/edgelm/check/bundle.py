@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
 from edgelm.checkpoint import read_config
-from edgelm.submission import BUNDLE, BUNDLE_LIST
+from edgelm.submission import BUNDLE
 
 ERROR = "proof/error.txt"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 from edgelm.archives import entry_problem
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
 from edgelm.files import tree_files
 from edgelm.report import REPORT
 from edgelm.submission import (
-    BUNDLE_LIST,
     MANIFEST,
     MAX_ANSWERS,
     MAX_BYTES,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
 from edgelm.checkpoint import read_config
 from edgelm.headers import BUFFERS, TORCH_NAMES, Tensor
-from edgelm.submission import BUNDLE, BUNDLE_LIST
+from edgelm.submission import BUNDLE
 
 WHOLE = ("I", "U", "BOOL")  # beginnings of the integers' names
 PACKED = (*WHOLE, "F8_", "F6_", "F4")  # beginnings of dtypes that hold quantised weights

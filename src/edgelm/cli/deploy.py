@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, Out, emit_json, emit_table, progress
 from edgelm.deploy.base import deploy as run
 from edgelm.files import read_json
 from edgelm.plugins import parse
 from edgelm.score.text import size
-from edgelm.submission import BUNDLE_LIST
 
 
 def deploy(

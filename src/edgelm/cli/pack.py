@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.cli.console import Json, Out, emit_json, note, progress
 from edgelm.errors import BadOption
 from edgelm.pack import Entry
 from edgelm.pack import pack as run
 from edgelm.plugins import parse
-from edgelm.submission import BUNDLE_LIST
 
 
 def pack(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.checkpoint import CARD, Checkpoint, read_config
 from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress
 from edgelm.cli.words import about, options
@@ -20,7 +21,7 @@ from edgelm.report import REPORT, Report, answers_log
 from edgelm.score.standings import Standings
 from edgelm.score.text import size, two
 from edgelm.shapes import Shape, shape_of
-from edgelm.submission import BUNDLE_LIST, MANIFEST, Submission
+from edgelm.submission import MANIFEST, Submission
 
 Facts = dict[str, Any]  # what is shown, by name; numbers stay numbers in JSON
 _BYTES = ("bytes", "memory", "predicted")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgelm import __version__
+from edgelm.bundle import BUNDLE_LIST
 from edgelm.checkpoint import Checkpoint
 from edgelm.files import sha256_file, tree_files, write_json
 from edgelm.folders import new_folder
 from edgelm.plugins import spec_of
-from edgelm.submission import BUNDLE_LIST
 
 FORMAT = 1
 
@@ -54,6 +54,8 @@ def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Pr
     return {
         "format": FORMAT,
         "target": spec_of(target),
+        "name": checkpoint.card.slot or checkpoint.card.base or checkpoint.path.resolve().name,
+        "config": checkpoint.config,
         "checkpoint": checkpoint.compute_digest(_count("read", checkpoint.path, progress)),
         "files": {
             file: {"sha256": sha256_file(folder / file, _count("check", folder / file, progress)),

@@ -20,13 +20,12 @@ except ImportError:
 
     raise MissingPackage("gguf", "deploy") from None
 
+from edgelm.bundle import MODEL
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import Progress
 from edgelm.deploy.gguf_metadata import family_of, write_metadata
 from edgelm.deploy.gguf_tensors import NUMPY_DTYPES, Export, plan
 from edgelm.deploy.gguf_vocab import read_vocabulary
-
-MODEL = "model.gguf"  # in the bundle
 
 _FILE_TYPES = {"F16": gguf.LlamaFileType.MOSTLY_F16, "F32": gguf.LlamaFileType.ALL_F32}
 
