@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from edgelm.compress.base import Config, Tokens
+from edgelm.compress.costs.bounds import DOUBLE_BELOW
 from edgelm.compress.maths.hidden_basis import Basis, by_rows, narrow_layer, parts
 from edgelm.compress.maths.residual import Norm, residual_of
 from edgelm.compress.stream.device import fast_products, home
@@ -24,7 +25,6 @@ from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.rewrite import Change
 from edgelm.errors import Unsupported
 
-_DOUBLE_BELOW = 4096  # model width up to which sums and solutions are in double precision
 _PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Σ n̂ n̂ᵀ; the second for fewer than 2S tokens
 _RAISES = 3  # of λ, tenfold each, before a norm is given up
 _TINY = 1e-30
@@ -49,7 +49,7 @@ class ReaderMoments:
 
     def add(self, base_TD: Tensor, now_TS: Tensor) -> None:
         """Count one sequence: n and n̂ of the same tokens."""
-        dtype = torch.float64 if base_TD.shape[-1] <= _DOUBLE_BELOW else torch.float32
+        dtype = torch.float64 if base_TD.shape[-1] <= DOUBLE_BELOW else torch.float32
         self.tokens += len(base_TD)
         self._gram_SS = self._gram_SS + (now_TS.T @ now_TS).to(dtype)
         self._cross_DS = self._cross_DS + (base_TD.T @ now_TS).to(dtype)

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from edgelm.compress.base import Config
+from edgelm.compress.costs.bounds import DOUBLE_BELOW
 from edgelm.compress.maths.residual import Norm, residual_of
 from edgelm.errors import Unsupported
 
 Place = tuple[int, str]  # a layer and a norm below it; the norm behind all L layers is in layer L, by its full name
 Made = TypeVar("Made")
 
-_DOUBLE_BELOW = 4096  # model width up to which sums are in double precision
 _TINY = 1e-30
 
 
@@ -90,7 +90,7 @@ class Directions(HiddenStatistics[tuple[Tensor, Tensor]]):
     def __init__(self, config: Config, last: Mapping[str, Tensor], final: Mapping[str, Tensor]) -> None:
         super().__init__(config, last, final)
         D = config["hidden_size"]
-        dtype = torch.float64 if D <= _DOUBLE_BELOW else torch.float32
+        dtype = torch.float64 if D <= DOUBLE_BELOW else torch.float32
         self._sum_DD = self._final["weight"].new_zeros(D, D, dtype=dtype)
 
     def _count(self, place: Place, x_TD: Tensor, n_TD: Tensor) -> None:

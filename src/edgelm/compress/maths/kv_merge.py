@@ -27,6 +27,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from edgelm.compress.costs.bounds import DOUBLE_BELOW
 from edgelm.compress.maths.attention import Attention
 
 Merge = Literal["svd", "mean"]
@@ -34,14 +35,13 @@ _Unit = Callable[[Tensor], Tensor]  # the nearest matrices of a group, such as t
 
 _DAMPING = 0.01  # of the mean square of the inputs, added to all: what the text did not show counts a little
 _ROUNDS = 16  # of aligning heads to their mean; none raises the error
-_DOUBLE_BELOW = 4096  # inputs up to which sums are in double precision
 
 
 class InputMoment:
     """E[x xᵀ] of what a layer's projections are given, a 1 behind each x."""
 
     def __init__(self, width: int, device: torch.device | None = None) -> None:
-        dtype = torch.float64 if width <= _DOUBLE_BELOW else torch.float32
+        dtype = torch.float64 if width <= DOUBLE_BELOW else torch.float32
         self.tokens = 0
         self._sum_DD = torch.zeros(width, width, dtype=dtype, device=device)
         self._sum_D = torch.zeros(width, dtype=dtype, device=device)
