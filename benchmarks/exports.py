@@ -29,9 +29,9 @@ import torch
 import transformers
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.compress.costs.exports import Exports, exports
 from edgelm.compress.run import compress
 from edgelm.compress.stream.qwen_tokenizer import tokenizer_json
+from edgelm.deploy.accepts import Exports, exports
 from edgelm.deploy.base import deploy
 from edgelm.errors import InputError
 from edgelm.plugins import parse

@@ -210,3 +210,25 @@ def _tokenizer() -> Any:
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     return fast
+
+
+@pytest.fixture(scope="session")
+def host_runner() -> Path:
+    """The program of a bundle, built for this machine once and for all sessions."""
+    return _runner("host")
+
+
+@pytest.fixture(scope="session")
+def aarch64_runner() -> Path:
+    """The same for a phone."""
+    return _runner("aarch64")
+
+
+def _runner(target: str) -> Path:
+    from edgelm.errors import MissingPackage, Offline
+    from edgelm.native.build import built
+
+    try:
+        return built(target)
+    except (MissingPackage, Offline) as error:
+        pytest.skip(f"no runner for {target}: {error.what}")

@@ -155,6 +155,25 @@ def test_a_spec_written_makes_an_equal_instance(whole, real, yes, word, choice, 
     assert parse("tasks", f"every:{options}") == plugin
 
 
+def test_the_key_of_the_positional_option_may_be_left_out_where_it_stands_first(monkeypatch):
+    monkeypatch.setattr(Every, "POSITIONAL", "word", raising=False)
+    assert parse("tasks", "every:a:b@c,whole=1") == Every(1, word="a:b@c")
+    assert parse("tasks", "every:word=a,whole=1") == parse("tasks", "every:whole=1,word=a") == Every(1, word="a")
+    for spec, what in (("every:a,whole=1,word=b", "'word' comes twice"), ("every:whole=1,a", "'a' in"),
+                       ("every:,whole=1", "'' in")):  # fmt: skip
+        with pytest.raises(BadOption, match=what):
+            parse("tasks", spec)
+
+
+@pytest.mark.parametrize("word", ["a:b@c", "a=b", "", "w"])
+def test_a_written_spec_has_the_positional_option_first_and_without_its_key_where_it_can(word, monkeypatch):
+    monkeypatch.setattr(Every, "POSITIONAL", "word", raising=False)
+    options = spec_of(Every(1, word=word)).partition(":")[2]
+    assert parse("tasks", f"every:{options}") == Every(1, word=word)
+    expected = {"a:b@c": "a:b@c,whole=1", "a=b": "word=a=b,whole=1", "": "word=,whole=1", "w": "whole=1"}[word]
+    assert options.removesuffix(",made=") == expected
+
+
 def test_a_written_spec_leaves_defaults_out():
     assert spec_of(parse("tasks", "chid:split=test")) == "chid"
     assert spec_of(parse("engines", "hf:batch=16")) == "hf:batch=16"

@@ -6,6 +6,7 @@ docstring line of the file is its help. Another package adds its own through an 
 names the class. What there is is read from the source text, so listing imports nothing.
 
 A spec `name:key=value,key=value` makes an instance: `parse("compress", "depth:drop=4")` gives `Depth(drop=4)`.
+A class may name one option in `POSITIONAL`, whose key may be left out where it stands first: `ssh:user@host,port=22`.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def parse(kind: str, spec: str) -> Any:
     """
     name, _, rest = spec.partition(":")
     target = find(kind, name).load()
-    options = _options(spec, rest)
+    options = _options(spec, rest, getattr(target, "POSITIONAL", ""))
     fields = {field.name: field for field in dataclasses.fields(target) if field.init}
     hints = typing.get_type_hints(target)
     values: dict[str, Any] = {}
@@ -144,10 +145,12 @@ def parse(kind: str, spec: str) -> Any:
         raise
 
 
-def _options(spec: str, rest: str) -> dict[str, str]:
+def _options(spec: str, rest: str, positional: str) -> dict[str, str]:
     options: dict[str, str] = {}
-    for part in rest.split(",") if rest else []:
+    for number, part in enumerate(rest.split(",") if rest else []):
         key, equals, text = part.partition("=")
+        if positional and part and not number and not equals:
+            key, equals, text = positional, "=", part
         if not equals or not key:
             raise BadOption(f"'{part}' in '{spec}' is not an option", mend="write key=value, separated by commas")
         if key in options:
@@ -215,11 +218,14 @@ def _quantity(text: str) -> int:
 def spec_of(plugin: Any) -> str:
     """The spec that makes an equal instance: only options that differ from their defaults are written."""
     name, parts = _name_of(type(plugin).__module__), []
-    for field in dataclasses.fields(plugin):
+    positional = getattr(plugin, "POSITIONAL", "")
+    for field in sorted(dataclasses.fields(plugin), key=lambda field: field.name != positional):
         value = getattr(plugin, field.name)
         if field.init and value != field.default:
             many = isinstance(value, Iterable) and not isinstance(value, str)
-            parts.append(f"{field.name}={'+'.join(map(_text, value)) if many else _text(value)}")
+            text = "+".join(map(_text, value)) if many else _text(value)
+            bare = field.name == positional and text and "=" not in text
+            parts.append(text if bare else f"{field.name}={text}")
     return f"{name}:{','.join(parts)}" if parts else name
 
 

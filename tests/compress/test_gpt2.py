@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress, Step
 from edgelm.compress.config import portable
-from edgelm.compress.costs.exports import exports
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
 from edgelm.compress.kv import Kv
@@ -28,6 +27,7 @@ from edgelm.compress.stream.network import network_of, put_network
 from edgelm.compress.vocab import Vocab
 from edgelm.compress.width import Width
 from edgelm.data.texts import TextSource
+from edgelm.deploy.accepts import exports
 from edgelm.errors import Unsupported
 from edgelm.stock import load_model
 

@@ -29,3 +29,16 @@ def test_native_arithmetic_is_read_from_the_processors_flags(monkeypatch: pytest
     monkeypatch.setattr(host, "_cpu_fields", lambda: {"Features": "fp asimd fphp asimdhp"})
     assert host.computes_natively("float16")
     assert not host.computes_natively("bfloat16")
+
+
+def test_the_least_limit_of_the_control_groups_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "/proc/self/cgroup": "1:memory:/old\n0::/a/b", "/sys/fs/cgroup/a/b/memory.max": "max",
+        "/sys/fs/cgroup/a/memory.max": "5000", "/sys/fs/cgroup/memory.max": "9000",
+    }  # fmt: skip
+    monkeypatch.setattr(host, "_read", lambda path: files.get(str(path)))
+    assert host.conditions()["memory_limit_bytes"] == 5000
+    files["/sys/fs/cgroup/a/memory.max"] = "max"
+    assert host.conditions()["memory_limit_bytes"] == 9000
+    del files["/sys/fs/cgroup/memory.max"]
+    assert "memory_limit_bytes" not in host.conditions()

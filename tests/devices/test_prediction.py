@@ -2,7 +2,16 @@ from typing import Any
 
 import pytest
 
-from edgelm.devices.prediction import bytes_per_decoded_token, predict_memory, prefill_operations
+from edgelm.compress.costs import phone
+from edgelm.devices.prediction import (
+    bytes_per_decoded_token,
+    bytes_per_token_of,
+    decode_operations,
+    predict_bundle,
+    predict_memory,
+    prefill_operations,
+)
+from edgelm.devices.stored import planned
 from edgelm.report import Workload
 from edgelm.shapes import Shape, shape_of
 
@@ -51,3 +60,44 @@ def test_prefill_takes_two_operations_a_weight_and_token() -> None:
     inner = 8_030_261_248 - 2 * 128256 * 4096
     assert prefill_operations(untied, WORKLOAD) == prefill_operations(tied, WORKLOAD)
     assert prefill_operations(untied, WORKLOAD) == pytest.approx(2 * inner * 1500, rel=0.05)
+
+
+def qwen2() -> Shape:
+    return shape_of({
+        "model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064, "max_position_embeddings": 32768,
+    })  # fmt: skip
+
+
+def phi() -> Shape:
+    return shape_of({
+        "model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 51200, "max_position_embeddings": 2048,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [llama(), qwen2(), phi()])
+def test_a_bundles_memory_is_what_compression_reckons_with(shape: Shape) -> None:
+    parts = predict_bundle(shape, planned(shape), phone.CONTEXT)
+    assert parts["total"] == sum(size for part, size in parts.items() if part != "total")
+    assert parts["weights"] == pytest.approx(2 * shape.parameters, rel=1e-3)
+    assert parts["kv"] == shape.kv_bytes(2048, 2)
+    assert parts["total"] == pytest.approx(phone.memory(shape, 2), rel=0.05)
+
+
+def test_a_bundles_cache_comes_in_steps() -> None:
+    shape, stored = llama(), planned(llama())
+    assert predict_bundle(shape, stored, 2000) == predict_bundle(shape, stored, 2048)
+    assert predict_bundle(shape, stored, 2049)["kv"] == shape.kv_bytes(2304, 2)
+
+
+def test_a_bundle_reads_for_a_token_what_a_checkpoint_does() -> None:
+    for shape in (llama(), llama(tie_word_embeddings=True), phi()):
+        assert bytes_per_token_of(shape, planned(shape), WORKLOAD) == pytest.approx(
+            bytes_per_decoded_token(shape, WORKLOAD, 2), rel=1e-3
+        )
+
+
+def test_decoding_takes_two_operations_a_weight() -> None:
+    inner = 8_030_261_248 - 128256 * 4096
+    assert decode_operations(llama(), WORKLOAD) == 2 * inner + 4 * 32 * 4096 * 1750

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.devices.timing import Repeat, speed_of
+from edgelm.devices.timing import SHOWN, Repeat, speed_of, waits
 from edgelm.errors import Unsupported
 from edgelm.report import Workload
 
@@ -28,6 +28,8 @@ def test_figures_of_known_repeats() -> None:
     assert extra == {
         "valid_repeats": 3, "noisy": True, "dtype": "float32",
         "inter_token_median_ns": 2_000_000, "inter_token_p95_ns": 10_000_000,
+        "waits": [[(first + gap * number, gap) for number in range(1, 5)]
+                  for first, gap in ((10_000_000, 1_000_000), (20_000_000, 2_000_000), (40_000_000, 10_000_000))],
     }  # fmt: skip
 
 
@@ -47,11 +49,33 @@ def test_a_batch_counts_every_sequence() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"ids": (1, 2, 3, 4, 6)}, {"ids": (1, 2, 3, 4)}, {"arrived_ns": (1, 2, 3, 4)}, {"prompt_tokens": 99}]
+    "changed",
+    [
+        {"ids": (1, 2, 3, 4, 6)},
+        {"ids": (1, 2, 3, 4)},
+        {"arrived_ns": (1, 2, 3, 4)},
+        {"prompt_tokens": 99},
+        {"arrived_ns": (5, 6, 4, 7, 8)},
+        {"arrived_ns": (0, 1, 2, 3, 4)},
+        {"arrived_ns": (9, 9, 9, 9, 9)},
+    ],
 )
-def test_a_repeat_with_wrong_counts_or_ids_does_not_count(changed: dict[str, Any]) -> None:
+def test_a_repeat_with_wrong_counts_times_or_ids_does_not_count(changed: dict[str, Any]) -> None:
     wrong = repeat(10_000_000, 1_000_000, **changed)
     speed = speed_of(WORKLOAD, "test", [wrong, repeat(20_000_000, 1_000_000)], vocab=6)
     assert speed.repeats_ns == [24_000_000]
     with pytest.raises(Unsupported, match="none of 1 repeats"):
         speed_of(WORKLOAD, "test", [wrong], vocab=6)
+
+
+def test_of_a_long_repeat_the_longest_and_the_shortest_waits_are_kept() -> None:
+    times = [0, *(1_000 * number for number in range(1, 500))]
+    times[250:] = [at + 77_000 for at in times[250:]]  # one long wait
+    times[100] -= 900  # a short one, and a longer one behind it
+    long = Repeat(tuple(at + 5 for at in times), (0,) * 500, 1)
+    kept = waits(long)
+    assert len(kept) <= 2 * SHOWN
+    assert kept == sorted(kept)
+    assert {gap for _, gap in kept} == {1_000, 78_000, 100, 1_900}
+    assert sum(gap == 78_000 for _, gap in kept) == 1
+    assert waits(Repeat((5, 6, 8), (0,) * 3, 1)) == [(6, 1), (8, 2)]

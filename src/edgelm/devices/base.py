@@ -1,4 +1,4 @@
-"""What a device is: it runs a checkpoint on a fixed workload and says how fast and how large that was."""
+"""What a device is: it runs a model on a fixed workload and says how fast and how large that was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadOption, Unsupported
 from edgelm.report import Speed, Workload
@@ -15,7 +16,7 @@ Progress = Callable[[str, int, int], object]  # the bar's label, stages done, st
 
 
 class Measurement(BaseModel):
-    """What one device found out about one checkpoint; everything in it goes into the report."""
+    """What one device found out about one model; everything in it goes into the report."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,17 +29,17 @@ class Measurement(BaseModel):
 class Device(Protocol):
     """A plug-in of `devices/`: a frozen dataclass of settings."""
 
-    def measure(self, checkpoint: Checkpoint, workload: Workload, progress: Progress) -> Measurement:
+    def measure(self, model: Checkpoint | Bundle, workload: Workload, progress: Progress) -> Measurement:
         """Run the workload and read the clocks and the memory meters.
 
         Raises:
-            Unsupported: the device cannot run this checkpoint, or it does not fit its memory.
+            Unsupported: the device cannot run this model, or it does not fit its memory.
             EdgelmError: the program that ran it broke down.
         """
         ...
 
 
-def require_runnable(checkpoint: Checkpoint, workload: Workload) -> None:
+def require_runnable(model: Checkpoint | Bundle, workload: Workload) -> None:
     """Refuse a workload that is no workload, or longer than the model's context.
 
     Raises:
@@ -50,7 +51,7 @@ def require_runnable(checkpoint: Checkpoint, workload: Workload) -> None:
         if getattr(workload, field) < least:
             option = "--" + field.replace("_", "-")
             raise BadOption(f"{option} is {getattr(workload, field)}", mend=f"give at least {least}")
-    needed, context = workload.prompt_tokens + workload.generated_tokens, checkpoint.shape.context
+    needed, context = workload.prompt_tokens + workload.generated_tokens, model.shape.context
     if needed > context:
         raise Unsupported(
             f"the workload needs {needed} positions ({workload.prompt_tokens} prompt + {workload.generated_tokens} "

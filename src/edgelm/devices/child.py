@@ -16,13 +16,13 @@ import torch
 import transformers
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.devices import clock, loading, meters
+from edgelm.devices import clock, loading, meters, meters_gpu
 from edgelm.devices.base import Measurement, Progress
 from edgelm.devices.host import conditions, machine
-from edgelm.devices.prediction import bytes_per_decoded_token, predict_memory, prefill_operations
+from edgelm.devices.prediction import bytes_per_decoded_token, predict_memory, roofline
 from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
 from edgelm.devices.rates import copy_rate, matrix_rate
-from edgelm.devices.timing import Repeat, speed_of
+from edgelm.devices.timing import KIT_TOKENS, Repeat, speed_of
 from edgelm.errors import InputError
 from edgelm.report import Speed, Workload
 from edgelm.stock import is_out_of_memory, load_model, require_known
@@ -34,7 +34,7 @@ def measure_here(
     """Measure in this process (see `Local` for the settings). Its memory peaks are those of the whole process."""
     if threads:
         torch.set_num_threads(threads)
-    others = meters.device_in_use()
+    others = meters_gpu.device_in_use()
     require_known(checkpoint)
     settled = loading.plan(checkpoint, device, dtype)
     on_gpu = settled.device.type == "cuda"
@@ -44,13 +44,13 @@ def measure_here(
     loading.import_architecture(checkpoint)
     before = conditions() | {"threads": torch.get_num_threads()}
     stages = _Stages(progress, workload.repeats + 4)
-    runtime = _device_runtime(others) if on_gpu else meters.resident()
+    runtime = meters_gpu.device_runtime(others) if on_gpu else meters.resident()
     predicted = predict_memory(
         shape, workload, computed=settled.bytes, stored=settled.bytes if on_gpu else settled.stored_bytes,
         runtime=runtime,
     )  # fmt: skip
 
-    with meters.PssSampler() as pss:
+    with meters.Sampler() as sampler:
         stages.next()
         model = load_model(checkpoint, getattr(torch, settled.dtype), settled.device)
         if on_gpu:
@@ -61,15 +61,15 @@ def measure_here(
     for _ in range(workload.repeats):
         stages.next()
         repeats.append(clock.run(model, prompt, workload))
-    memory = {"host-peak": meters.host_peak()} | ({"host-pss": pss.peak} if pss.peak else {})
-    memory |= meters.device_peaks(others) if on_gpu else {}
+    memory = {"host-peak": meters.host_peak()} | sampler.peaks
+    memory |= meters_gpu.device_peaks(others) if on_gpu else {}
 
     extra: dict[str, Any] = {"conditions": before, "notes": list(settled.notes), "dtype": settled.dtype}
-    extra |= {"prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(encode)}
+    extra |= {"prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(encode), "memory_over_time": sampler.kept}
     stages.next()
-    if shape.context >= clock.KIT_TOKENS:
-        long_prompt = exact_tokens(encode, clock.KIT_TOKENS, shape.vocab)
-        extra["kit_2024_inferences_per_second"] = clock.kit_2024(model, long_prompt, workload.repeats)
+    if shape.context >= KIT_TOKENS:
+        long_prompt = exact_tokens(encode, KIT_TOKENS, shape.vocab)
+        extra["kit-2024"] = clock.kit_2024(model, long_prompt, workload.repeats)
     del model
     gc.collect()
     stages.next()
@@ -80,27 +80,16 @@ def measure_here(
     return Measurement(speed=speed, memory=memory, predicted=predicted, machine=machine() | gpu)
 
 
-def _device_runtime(others: int | None) -> int:
-    """Bytes that the driver keeps for this process before it holds anything."""
-    torch.cuda.init()
-    torch.mm(torch.ones(16, 16, device="cuda"), torch.ones(16, 16, device="cuda"))  # makes context and library handles
-    free, total = torch.cuda.mem_get_info()
-    return total - free - others if others is not None else 0
-
-
 def _roofline(checkpoint: Checkpoint, speed: Speed, settled: loading.Plan) -> dict[str, float]:
-    """The machine's rates, and how much of each the model reached (above 1: its weights stayed in the caches)."""
-    bandwidth = copy_rate(settled.device)
-    rate = matrix_rate(settled.device, getattr(torch, settled.dtype))
-    batch, prompt_tokens = speed.workload.batch, speed.workload.prompt_tokens
-    read = bytes_per_decoded_token(checkpoint.shape, speed.workload, settled.bytes)
-    operations = prefill_operations(checkpoint.shape, speed.workload)
-    return {
-        "copy_bytes_per_second": bandwidth,
-        "matrix_operations_per_second": rate,
-        "decode_share_of_copy_rate": speed.decode / batch * read / bandwidth,
-        "prefill_share_of_matrix_rate": speed.prefill / (prompt_tokens * batch) * operations / rate,
-    }
+    """The machine's rates, and how much of each the model reached."""
+    shape, width = checkpoint.shape, settled.bytes
+    return roofline(
+        speed, shape,
+        read=bytes_per_decoded_token(shape, speed.workload, width),
+        weights=width * (shape.parameters - (0 if shape.tied else shape.head_parameters)),
+        copy=copy_rate(settled.device),
+        matrix=matrix_rate(settled.device, getattr(torch, settled.dtype)),
+    )  # fmt: skip
 
 
 class _Stages:

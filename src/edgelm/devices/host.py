@@ -9,7 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
+try:
+    import psutil
+except ImportError:
+    from edgelm.errors import MissingPackage
+
+    raise MissingPackage("psutil", "model") from None
 
 _NATIVE = {
     "float16": {"avx512_fp16", "amx_fp16", "asimdhp"},
@@ -36,8 +41,10 @@ def conditions() -> dict[str, Any]:
     found: dict[str, Any] = {
         "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "memory_available_bytes": psutil.virtual_memory().available,
+        "memory_limit_bytes": _group_limit(),
         "governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "temperature_celsius": _hottest(),
+        "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -56,6 +63,16 @@ def _cpu_fields() -> dict[str, str]:
     text = _read(Path("/proc/cpuinfo")) or ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def _group_limit() -> int | None:
+    """The least that the control groups of this process allow it, in bytes; None if they set no limit."""
+    groups = (_read(Path("/proc/self/cgroup")) or "").splitlines()
+    own = next((line.removeprefix("0::") for line in groups if line.startswith("0::")), "")
+    folder = Path("/sys/fs/cgroup") / own.lstrip("/")
+    folders = [folder, *folder.parents]
+    said = [_read(each / "memory.max") for each in folders if each.is_relative_to("/sys/fs/cgroup")]
+    return min((int(text) for text in said if text and text.isdigit()), default=None)
 
 
 def _hottest() -> float | None:

@@ -1,4 +1,4 @@
-"""The CPU or GPU of this machine, with the stock transformers model, in a fresh process."""
+"""The CPU or GPU of this machine, in a fresh process: a checkpoint by transformers, a bundle by its runner."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import IO, Any, Literal
 
 from edgelm import errors
+from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint, validate
 from edgelm.devices.base import Measurement, Progress, require_runnable
+from edgelm.devices.local_bundle import measure_bundle
 from edgelm.errors import EdgelmError, InputError, MissingPackage, Unsupported
 from edgelm.report import Workload
 
@@ -24,28 +26,50 @@ _ANSWERS = {kind.__name__: kind for kind in (errors.MissingInput, errors.BadFile
 
 @dataclass(frozen=True)
 class Local:
-    """Batch 1 or more, greedy, with a key/value cache, in eager mode."""
+    """A checkpoint runs as the stock model, in batches of 1 or more, greedy, with a key/value cache, in eager mode.
+
+    A bundle runs in the same program as on a phone, built for this machine; its dtype is that of its file.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: the GPU if there is one
     dtype: Literal["keep", "float32", "float16", "bfloat16"] = "keep"  # keep: as stored, where it can be computed
-    threads: int = 0  # of the CPU; 0 leaves what torch chooses
+    threads: int = 0  # of the CPU; 0 leaves what torch or the runner chooses
     time_limit: int = 3600  # seconds until the measurement is given up
+    memory_limit: int = 0  # bytes that a bundle's runner may take; 0 is no limit
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         if self.threads < 0:
             raise errors.BadOption(f"threads={self.threads} is no number of threads", mend="0 leaves torch's choice")
+        if self.memory_limit < 0:
+            raise errors.BadOption(f"memory_limit={self.memory_limit} is no limit", mend="give bytes, such as 9GB")
         if self.time_limit < 1:
             raise errors.BadOption(f"time_limit={self.time_limit} leaves no time", mend="give seconds, 1 or more")
 
-    def measure(self, checkpoint: Checkpoint, workload: Workload, progress: Progress) -> Measurement:
-        """Measure in a child process, so that its memory is that of this model alone.
+    def measure(self, model: Checkpoint | Bundle, workload: Workload, progress: Progress) -> Measurement:
+        """Measure in a process of its own, so that its memory is that of this model alone.
 
         Raises:
             BadOption, Unsupported: see `require_runnable`; no such device; it does not fit the memory; time is up.
             MissingPackage: torch, transformers or psutil is not installed.
-            EdgelmError: the child broke down for another reason; its last words are quoted.
+            EdgelmError: the process broke down for another reason; its last words are quoted.
         """
+        if isinstance(model, Bundle):
+            return self._measure_bundle(model, workload, progress)
+        return self._measure_checkpoint(model, workload, progress)
+
+    def _measure_bundle(self, bundle: Bundle, workload: Workload, progress: Progress) -> Measurement:
+        if self.device == "cuda" or self.dtype != "keep":
+            raise errors.BadOption("a bundle runs on the processor, in the dtype of its file",
+                                   mend="leave out device and dtype, or measure the checkpoint")  # fmt: skip
+        return measure_bundle(
+            bundle, workload, threads=self.threads, memory_limit=self.memory_limit, time_limit=self.time_limit,
+            progress=progress,
+        )  # fmt: skip
+
+    def _measure_checkpoint(self, checkpoint: Checkpoint, workload: Workload, progress: Progress) -> Measurement:
+        if self.memory_limit:
+            raise errors.BadOption("memory_limit is for bundles", mend="leave it out, or measure a bundle")
         require_runnable(checkpoint, workload)
         for package in ("torch", "transformers", "psutil"):
             if importlib.util.find_spec(package) is None:

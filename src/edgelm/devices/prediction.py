@@ -6,10 +6,15 @@ V vocabulary; T tokens of the prompt.
 
 from __future__ import annotations
 
-from edgelm.report import Workload
+from edgelm.devices.stored import Stored
+from edgelm.report import Speed, Workload
 from edgelm.shapes import Shape
 
 _F32 = 4  # bytes; norms and the last logits are widened to it
+_TOGETHER = 512  # tokens of a prompt that llama.cpp takes through the layers at a time
+_STEP = 256  # positions of its cache come in steps of so many
+_PROGRAM = 11_000_000  # bytes of our runner before it has a model
+_TEXT = 140  # bytes that it keeps for each text of the vocabulary and each merge
 
 
 def predict_memory(shape: Shape, workload: Workload, *, computed: int, stored: int, runtime: int = 0) -> dict[str, int]:
@@ -39,6 +44,31 @@ def _activations(shape: Shape, T: int, width: int) -> int:
     return T * (width * max(attention, feed_forward) + residual) + shape.vocab * (width + _F32)
 
 
+def predict_bundle(shape: Shape, stored: Stored, context: int) -> dict[str, int]:
+    """Peak bytes of our runner by part, and their `total`, with a cache for `context` positions.
+
+    Weights are as they lie in the file. Buffers hold what is alive at once in the widest part of a layer: the scores
+    of all heads over the whole cache, or the feed-forward's values; and the operands of a product, made narrower.
+    """
+    positions = -(-context // _STEP) * _STEP
+    tokens = min(_TOGETHER, context)
+    residual = 2 * shape.width + shape.heads * shape.head_size
+    attention = shape.heads * positions + residual + 2 * shape.heads * shape.head_size + positions
+    feed_forward = 3 * shape.ffn + residual
+    narrowed = tokens * max(shape.ffn, shape.width) * stored.width
+    buffers = _F32 * tokens * max(attention, feed_forward) + narrowed + 2 * _F32 * shape.vocab
+    runtime = _PROGRAM + _TEXT * (stored.tokens or 3 * shape.vocab)
+    parts = {"weights": stored.bytes, "kv": shape.kv_bytes(positions, stored.width), "buffers": buffers,
+             "runtime": runtime}  # fmt: skip
+    return {**parts, "total": sum(parts.values())}
+
+
+def bytes_per_token_of(shape: Shape, stored: Stored, workload: Workload) -> int:
+    """Bytes that our runner reads to make one token: weights but for an embedding that is only looked up, and cache."""
+    middle = workload.prompt_tokens + workload.generated_tokens // 2
+    return stored.bytes - stored.looked_up + shape.kv_bytes(middle, stored.width)
+
+
 def bytes_per_decoded_token(shape: Shape, workload: Workload, computed: int) -> int:
     """Bytes that making one token (for each sequence of the batch) must read: weights once, and half-grown caches.
 
@@ -55,3 +85,35 @@ def prefill_operations(shape: Shape, workload: Workload) -> int:
     inner = shape.parameters - shape.head_parameters * (1 if shape.tied else 2)
     attention = 2 * shape.layers * shape.heads * shape.head_size * T * T
     return (2 * inner * T + attention + 2 * shape.head_parameters) * workload.batch
+
+
+def decode_operations(shape: Shape, workload: Workload) -> int:
+    """Multiplications and additions that make one token of each sequence, in the middle of the answer."""
+    middle = workload.prompt_tokens + workload.generated_tokens // 2
+    weights = shape.parameters - (0 if shape.tied else shape.head_parameters)
+    return (2 * weights + 4 * shape.layers * shape.heads * shape.head_size * middle) * workload.batch
+
+
+def roofline(speed: Speed, shape: Shape, *, read: int, weights: int, copy: float, matrix: float) -> dict[str, float]:
+    """The machine's rates, and how much of each a model reached (above 1: its weights stayed in the caches).
+
+    Args:
+        speed: as measured.
+        shape: of the model.
+        read: bytes for each decoded token.
+        weights: bytes of them that a forward pass reads.
+        copy: bytes a second, read and written counted.
+        matrix: operations a second of a product.
+    """
+    work = speed.workload
+    operations = prefill_operations(shape, work)
+    return {
+        "copy_bytes_per_second": copy,
+        "matrix_operations_per_second": matrix,
+        "bytes_per_decoded_token": read,
+        "decode_operations": decode_operations(shape, work) / work.batch,
+        "prefill_bytes": weights,
+        "prefill_operations": operations,
+        "decode_share_of_copy_rate": speed.decode / work.batch * read / copy,
+        "prefill_share_of_matrix_rate": speed.prefill / (work.prompt_tokens * work.batch) * operations / matrix,
+    }

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.costs import memory, phone
-from edgelm.compress.costs.exports import Exports, exports
 from edgelm.compress.recipe import Dtype, Row, stored_dtype
+from edgelm.deploy.accepts import Exports, exports
 from edgelm.headers import DTYPE_BYTES, TORCH_NAMES
 from edgelm.plugins import parse
 

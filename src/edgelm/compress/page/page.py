@@ -12,11 +12,11 @@ from typing import Any
 
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.compress.costs import phone
-from edgelm.compress.costs.exports import Exports
 from edgelm.compress.page.bars import bars, figure, four
 from edgelm.compress.page.facts import Done, Facts, facts_of
 from edgelm.compress.page.parts import Healing
 from edgelm.compress.page.points import bargains, plots
+from edgelm.deploy.accepts import Exports
 from edgelm.files import write_bytes
 from edgelm.pages import environment
 from edgelm.train.costs.figures import clock, short, size

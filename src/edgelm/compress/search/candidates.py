@@ -9,10 +9,10 @@ from typing import Any
 
 from edgelm.compress.base import Config, Step
 from edgelm.compress.costs import phone
-from edgelm.compress.costs.exports import exports
 from edgelm.compress.depth import Depth
 from edgelm.compress.repair import Repair
 from edgelm.compress.search.axes import AXES
+from edgelm.deploy.accepts import exports
 from edgelm.shapes import Shape, shape_of
 
 SEARCHED = ("layers", "ffn", "kv_heads")  # axes, where nothing else is asked for

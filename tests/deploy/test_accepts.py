@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgelm.compress.costs.exports import exports
+from edgelm.deploy.accepts import exports
 from edgelm.shapes import Shape
 
 LLAMA = Shape("llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, tied=False)

@@ -1,0 +1,132 @@
+"""How fast our runner is beside llama-bench and transformers, by turns, on one model.
+
+    python benchmarks/deploy_speed.py --tokenizer FOLDER --llama-bench FILE [--rounds 7] [--threads 2]
+
+The model has random weights: 12 layers of 1024, 151 M parameters, F16 for llama.cpp, float32 for transformers. Each
+round gives each program a prompt of 256 tokens and lets it write 64, all at the end of that prompt; printed are medians
+over the rounds, the median of each round's ratio to llama-bench, and for the runner what share of the bandwidth it
+reached that it measures itself while nothing else runs. FILE is llama-bench of the same source, built with llama.cpp's
+own settings:
+
+    cmake -G Ninja -B b -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF && ninja -C b llama-bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from compress_memory import random_checkpoint
+
+from edgelm.checkpoint import Checkpoint
+from edgelm.deploy.base import deploy
+from edgelm.deploy.gguf import GGUF
+from edgelm.native.build import built
+from edgelm.native.runner import Runner, command, started
+
+SHAPE = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 12, "hidden_size": 1024,
+    "intermediate_size": 2816, "num_attention_heads": 16, "num_key_value_heads": 4, "vocab_size": 16_384,
+    "max_position_embeddings": 2048, "rope_theta": 10_000.0, "rms_norm_eps": 1e-5,
+}  # fmt: skip
+PROMPT, ANSWER = 256, 64  # tokens
+Once = Callable[[], tuple[float, float]]  # tokens a second: of the prompt, of the answer
+
+
+def prompt() -> list[int]:
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(300, 16_000, (PROMPT,), generator=draw).tolist()
+
+
+def ours(runner: Runner) -> tuple[float, float]:
+    done = runner.generate(prompt(), ANSWER + 1, ignore_end=True)
+    first, last = done.arrived_ns[0] / 1e9, done.arrived_ns[-1] / 1e9
+    return PROMPT / first, ANSWER / (last - first)
+
+
+def llama_bench(program: Path, model: Path, threads: int) -> tuple[float, float]:
+    """Its answer begins at the depth of the prompt, as ours does."""
+    said = subprocess.run(
+        [program, "-m", model, "-t", str(threads), "-p", str(PROMPT), "-n", "0", "-r", "1", "-o", "json"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    behind = subprocess.run(
+        [program, "-m", model, "-t", str(threads), "-p", "0", "-n", str(ANSWER), "-d", str(PROMPT), "-r", "1",
+         "-o", "json"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    return json.loads(said)[0]["avg_ts"], json.loads(behind)[0]["avg_ts"]
+
+
+def transformers(folder: Path, threads: int) -> Once:
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(threads)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+    @torch.no_grad()
+    def once() -> tuple[float, float]:
+        began = time.perf_counter()
+        made = model(torch.tensor([prompt()]), use_cache=True, logits_to_keep=1)
+        token_11 = made.logits[:, -1:].argmax(-1)
+        read = time.perf_counter()
+        for _ in range(ANSWER):
+            made = model(token_11, past_key_values=made.past_key_values, use_cache=True)
+            token_11 = made.logits[:, -1:].argmax(-1)
+        return PROMPT / (read - began), ANSWER / (time.perf_counter() - read)
+
+    return once
+
+
+def main() -> None:
+    """Make, run by turns, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--llama-bench", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        folder, bundle = Path(work) / "model", Path(work) / "bundle"
+        random_checkpoint(folder, SHAPE, options.tokenizer, "cpu")
+        checkpoint = Checkpoint(folder)
+        deploy(checkpoint, GGUF(), bundle)
+        model = bundle / "model.gguf"
+        print(f"{checkpoint.parameters:,} parameters, {options.threads} threads, load {os.getloadavg()[0]:.1f}")
+        words = command(str(built("host")), str(model), context=512, threads=options.threads)
+        with started(words) as runner:
+            turns: dict[str, Once] = {
+                "runner": lambda: ours(runner),
+                "llama-bench": lambda: llama_bench(options.llama_bench, model, options.threads),
+                "transformers": transformers(folder, options.threads),
+            }
+            for once in turns.values():
+                once()  # to warm up
+            rates, taken = [], []
+            for _ in range(options.rounds):
+                rates.append(runner.rates(1.0).read_bytes_per_second)
+                taken.append({name: once() for name, once in turns.items()})
+        show(taken, rates, 2 * (checkpoint.parameters - checkpoint.shape.head_parameters))
+
+
+def show(taken: list[dict[str, tuple[float, float]]], rates: list[float], read: int) -> None:
+    for what, place in (("prompt", 0), ("answer", 1)):
+        for name in taken[0]:
+            speed = median(turn[name][place] for turn in taken)
+            ratio = median(turn[name][place] / turn["llama-bench"][place] for turn in taken)
+            print(f"{what:7} {name:13} {speed:9.1f} tokens/s  {ratio:6.2f} of llama-bench")
+    for name in ("runner", "llama-bench"):
+        share = median(turn[name][1] * read / rate for turn, rate in zip(taken, rates, strict=True))
+        print(f"answer  {name:13} {share:9.0%} of the bandwidth of reading, {median(rates) / 1e9:.1f} GB/s")
+
+
+if __name__ == "__main__":
+    main()

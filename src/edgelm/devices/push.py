@@ -1,0 +1,131 @@
+"""Files onto a device and from it: checked by digest on the other side, under their name only when they are whole.
+
+What a lost connection leaves is `NAME.partial`; the next push goes on behind it if it is the beginning of this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edgelm.devices.transport import QUICK, Link, Unreachable
+from edgelm.errors import BadFile, NoSpace
+from edgelm.files import CHUNK, sha256_file
+
+PARTIAL = ".partial"
+_SLOWEST = 20 * 2**20  # bytes a second that a device reads and digests at least
+
+Progress = Callable[[str, int, int], object]  # what is being done, bytes done, bytes in all
+
+_DIGEST = 'found=$(sha256sum < "$1") || exit; echo "${found%% *}"'
+_LEFT = f'if [ -e "$1" ]; then stat -c %s "$1" && {_DIGEST}; fi'
+# $1: the partial file, $2: its name when it is whole, $3: its digest, $4: its size.
+# Says how many bytes are there, and "whole" if they are the ones that are wanted.
+_TAKE = """
+cat >> "$1" && size=$(stat -c %s "$1") && found=$(sha256sum < "$1") || exit
+if [ "${found%% *}" = "$3" ]; then chmod 755 "$1" && mv -f "$1" "$2" && echo "$size whole"
+else
+  echo "$size"
+  if [ "$size" -ge "$4" ]; then rm -f "$1"; fi
+fi
+"""
+
+
+def push(link: Link, file: Path, target: str, sha256: str, progress: Progress, *, begun: bool = True) -> None:
+    """Make `target` on the device the file with this digest, which `file` is here; not `begun`: nothing of it is there.
+
+    Raises:
+        BadFile: the file here is another one, or its bytes arrived changed; nothing of it is left on the device.
+        NoSpace: the device's disk became full; nothing of it is left there.
+        Unreachable: the connection ended; what arrived is gone on with by the next push.
+    """
+    partial, size = target + PARTIAL, file.stat().st_size
+    done = _resumable(link, file, partial, size) if begun else 0
+    own = hashlib.sha256()
+    label = f"pushing {file.name}"
+    chunks = _rest(file, done, own, lambda now: progress(label, now, size))
+    try:
+        argv = ["sh", "-c", _TAKE, "sh", partial, target, sha256, str(size)]
+        arrived, *whole = link.feed(argv, chunks, after=_time(size)).split()
+    except NoSpace:
+        remove(link, partial)
+        raise
+    if own.hexdigest() != sha256:
+        remove(link, partial)
+        raise BadFile(f"{file} is not the file that its bundle lists", mend="make the bundle anew")
+    if not whole and int(arrived) < size:
+        raise Unreachable(f"{int(arrived):,} of {size:,} bytes of {file.name} arrived on {link.name}",
+                          mend="give the command again: it goes on behind them")  # fmt: skip
+    if not whole:
+        raise BadFile(f"{file.name} arrived on {link.name} with changed bytes", why="its digest there is another one",
+                      mend="give the command again; if it stays, try another cable or port")  # fmt: skip
+
+
+def pull(link: Link, source: str, file: Path, *, seconds: float = 600) -> None:
+    """Make `file` here a copy of a file on the device; it appears whole or not at all.
+
+    Raises:
+        BadFile: the bytes arrived changed.
+        Unreachable: the connection ended.
+    """
+    expected = digest(link, source, 0)
+    partial, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(partial, "wb") as target:
+            link.take(["cat", source], target, seconds=seconds)
+        if sha256_file(Path(name)) != expected:
+            raise BadFile(f"{source} arrived from {link.name} with changed bytes", mend="give the command again")
+        Path(name).replace(file)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def digest(link: Link, path: str, size: int) -> str:
+    """The sha256 of a file on the device, computed there; `size` sets the time it may take."""
+    return link.script(_DIGEST, path, seconds=_time(size)).strip()
+
+
+def remove(link: Link, *paths: str) -> None:
+    """Remove files and folders on the device; one that is not there is none too many."""
+    link.run(["rm", "-rf", *paths])
+
+
+def _resumable(link: Link, file: Path, partial: str, size: int) -> int:
+    """How many bytes of the file are there already; anything else of that name is removed."""
+    found = link.script(_LEFT, partial, seconds=_time(size)).split()
+    if not found:
+        return 0
+    there = int(found[0])
+    if there <= size and found[1] == _digest_of_first(file, there):
+        return there
+    remove(link, partial)
+    return 0
+
+
+def _time(size: int) -> float:
+    """Seconds that a device may take to read so many bytes."""
+    return QUICK + size / _SLOWEST
+
+
+def _digest_of_first(file: Path, count: int) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as opened:
+        while count and (chunk := opened.read(min(CHUNK, count))):
+            found.update(chunk)
+            count -= len(chunk)
+    return found.hexdigest()
+
+
+def _rest(file: Path, done: int, own: hashlib._Hash, moved: Callable[[int], object]) -> Iterator[bytes]:
+    """The file's bytes behind the first `done`; all of them go into the digest `own`."""
+    with file.open("rb") as opened:
+        read = 0
+        while chunk := opened.read(CHUNK):
+            own.update(chunk)
+            read += len(chunk)
+            moved(read)
+            if read > done:
+                yield chunk[max(0, len(chunk) - (read - done)) :]

@@ -1,0 +1,89 @@
+"""The program that goes onto the phone answers and weighs as transformers does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.bundle import Bundle
+from edgelm.chat import ask
+from edgelm.checkpoint import Checkpoint
+from edgelm.deploy.base import deploy
+from edgelm.deploy.gguf import GGUF
+from edgelm.engines.base import Request
+from edgelm.engines.hf import HF
+from edgelm.engines.llamacpp import LlamaCpp
+from edgelm.errors import BadOption, MissingInput, Unsupported
+
+TEXTS = ["The quick brown fox", "1 + 1 =", "Once upon a time there was a", "守株待兔", "a b c d e f g h i j k"]
+
+
+@pytest.fixture(scope="module")
+def bundled(make_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A checkpoint of a family and its bundle in F32, in which nothing is rounded."""
+
+    def make(family: str) -> tuple[Checkpoint, Path]:
+        checkpoint = Checkpoint(make_checkpoint(family, max_position_embeddings=256))
+        out = tmp_path_factory.mktemp("bundles") / family
+        deploy(checkpoint, GGUF(dtype="F32"), out)
+        return checkpoint, out
+
+    return make
+
+
+def requests(stop: tuple[str, ...] = ()) -> list[Request]:
+    return [Request(str(place), place, ask(text), 20, stop) for place, text in enumerate(TEXTS)]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "phi"])
+def test_it_answers_as_transformers(bundled: Any, host_runner: Path, family: str) -> None:
+    checkpoint, bundle = bundled(family)
+    with HF(batch=1).open(checkpoint, "base") as plain:
+        wanted = {reply.key: reply for group in plain.answer(requests()) for reply in group}
+        weights = plain.loglikelihood([(text, " then") for text in TEXTS])
+    stop = (next(iter(wanted.values())).text[3:6],)
+    with LlamaCpp(bundle).open(checkpoint, "base") as session:
+        found = {reply.key: reply for group in session.answer(requests()) for reply in group}
+        assert found == wanted
+        assert session.loglikelihood([(text, " then") for text in TEXTS]) == pytest.approx(
+            weights, abs=5e-3
+        )  # Phi: its gelu is a table there
+        (cut,) = (reply for group in session.answer(requests(stop)[:1]) for reply in group)
+        assert cut.text == wanted["0"].text.partition(stop[0])[0]
+        assert cut.finish == "stop"
+
+
+def test_what_it_cannot_be_asked_is_refused(bundled: Any, make_checkpoint: Any, tmp_path: Path) -> None:
+    checkpoint, bundle = bundled("llama")
+    with (
+        pytest.raises(BadOption, match="was not made of"),
+        LlamaCpp(bundle).open(Checkpoint(make_checkpoint("qwen2")), "base"),
+    ):
+        pass
+    with pytest.raises(MissingInput, match="is no bundle"), LlamaCpp(tmp_path).open(checkpoint, "base"):
+        pass
+    with pytest.raises(BadOption, match="threads=-1"):
+        LlamaCpp(bundle, threads=-1)
+
+
+def test_a_repetition_penalty_is_not_passed_over(bundled: Any, tmp_path: Path) -> None:
+    checkpoint, _ = bundled("llama")
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for file in checkpoint.path.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "generation_config.json").write_text('{"repetition_penalty": 1.1}')
+    deploy(Checkpoint(copy), GGUF(), tmp_path / "bundle")
+    with (
+        pytest.raises(Unsupported, match="repetition penalty"),
+        LlamaCpp(tmp_path / "bundle").open(Checkpoint(copy), "base"),
+    ):
+        pass
+
+
+def test_its_identity_names_the_weights(bundled: Any) -> None:
+    _, bundle = bundled("llama")
+    files = LlamaCpp(bundle).identity["files"]
+    assert files["model.gguf"] == Bundle(bundle).listing.files["model.gguf"].sha256
