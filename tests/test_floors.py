@@ -41,7 +41,9 @@ LATE_OWN = {
 }  # fmt: skip
 MODELS = {"torch", "transformers", "tokenizers", "accelerate", "safetensors"}
 # Packages that one module may load late, because it alone needs them: heavy ones, and one that not every system has.
-LATE = {"gguf", "ray", "vllm", "jieba", "jinja2", "matplotlib", "psutil", "resource", "datasets", "pyarrow"} | MODELS
+LATE = MODELS | {
+    "gguf", "ray", "vllm", "executorch", "jieba", "jinja2", "matplotlib", "psutil", "resource", "datasets", "pyarrow",
+}  # fmt: skip
 
 
 def _modules():

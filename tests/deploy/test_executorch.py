@@ -10,6 +10,7 @@ import torch
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
+from edgelm.deploy.executorch import ExecuTorch
 from edgelm.deploy.executorch_graph import Decoder
 from edgelm.errors import BadOption, Unsupported
 from edgelm.stock import load_model
@@ -46,8 +47,6 @@ def test_the_program_answers_as_transformers(make_checkpoint: Any, tmp_path: Pat
     pytest.importorskip("executorch", reason="the extra `executorch` is not installed")
     from executorch.runtime import Runtime
 
-    from edgelm.deploy.executorch import ExecuTorch
-
     checkpoint = Checkpoint(make_checkpoint("llama", num_hidden_layers=1))
     deploy(checkpoint, ExecuTorch(context=32), tmp_path / "bundle")
     method = Runtime.get().load_program(tmp_path / "bundle" / "model.pte").load_method("forward")
@@ -55,10 +54,8 @@ def test_the_program_answers_as_transformers(make_checkpoint: Any, tmp_path: Pat
 
 
 def test_what_cannot_be_is_refused(make_checkpoint: Any, tmp_path: Path) -> None:
-    pytest.importorskip("executorch", reason="the extra `executorch` is not installed")
-    from edgelm.deploy.executorch import ExecuTorch
-
     with pytest.raises(BadOption, match="context=2 is too small"):
         ExecuTorch(context=2)
+    pytest.importorskip("executorch", reason="the extra `executorch` is not installed")
     with pytest.raises(Unsupported, match="more than the model's"):
         deploy(Checkpoint(make_checkpoint("llama")), ExecuTorch(context=10**6), tmp_path / "bundle")

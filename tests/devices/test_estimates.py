@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edgelm.devices.estimates import Demands, calibrated, estimate
+from edgelm.devices.model_file import planned
 from edgelm.devices.phones import Profile
-from edgelm.devices.stored import planned
 from edgelm.errors import BadOption
 from edgelm.report import Report, Speed, Workload
 from edgelm.shapes import Shape, shape_of

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from edgelm.compress.costs import phone
+from edgelm.devices.model_file import planned
 from edgelm.devices.prediction import (
     bytes_per_decoded_token,
     bytes_per_token_of,
@@ -11,7 +12,6 @@ from edgelm.devices.prediction import (
     predict_memory,
     prefill_operations,
 )
-from edgelm.devices.stored import planned
 from edgelm.report import Workload
 from edgelm.shapes import Shape, shape_of
 

@@ -10,18 +10,10 @@ from typing import Literal
 
 import torch
 
-try:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-except ImportError:
-    from edgelm.errors import MissingPackage
-
-    raise MissingPackage("executorch", "executorch") from None
-
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import Progress
 from edgelm.deploy.executorch_graph import graph
-from edgelm.errors import BadOption, Unsupported
+from edgelm.errors import BadOption, MissingPackage, Unsupported
 from edgelm.stock import load_model
 
 PROGRAM = "model.pte"
@@ -55,8 +47,14 @@ class ExecuTorch:
         """Write `model.pte`, with configuration and tokenizer beside it, into the folder `out`.
 
         Raises:
+            MissingPackage: ExecuTorch is not installed.
             Unsupported: the model has another build than those that can be traced, or fewer positions.
         """
+        try:
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+        except ImportError:
+            raise MissingPackage("executorch", "executorch") from None
         shape = checkpoint.shape
         if shape.family == "gpt2":
             raise Unsupported("executorch does not take a gpt2", why="its positions are looked up, not rotated",

@@ -12,9 +12,9 @@ from typing import Any
 
 from edgelm.bundle import Bundle
 from edgelm.devices.base import Measurement, Progress, require_runnable
+from edgelm.devices.model_file import Stored, read_stored
 from edgelm.devices.prediction import bytes_per_token_of, predict_bundle, roofline
 from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
-from edgelm.devices.stored import Stored, read_stored
 from edgelm.devices.timing import KIT_TOKENS, Repeat, speed_of
 from edgelm.errors import InputError, MissingInput, Unsupported
 from edgelm.native.runner import Runner

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgelm.devices.model_file import Stored
 from edgelm.devices.phones import Pair, Profile
 from edgelm.devices.prediction import bytes_per_token_of, predict_bundle, prefill_operations
-from edgelm.devices.stored import Stored
 from edgelm.errors import BadOption
 from edgelm.report import Report, Speed, Workload
 from edgelm.shapes import Shape

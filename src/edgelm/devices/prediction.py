@@ -6,7 +6,7 @@ V vocabulary; T tokens of the prompt.
 
 from __future__ import annotations
 
-from edgelm.devices.stored import Stored
+from edgelm.devices.model_file import Stored
 from edgelm.report import Speed, Workload
 from edgelm.shapes import Shape
 

@@ -12,8 +12,8 @@ from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
 from edgelm.devices.base import Device, Measurement, Progress, require_runnable
 from edgelm.devices.estimates import Demands, calibrated, estimate
+from edgelm.devices.model_file import Stored, planned, read_stored
 from edgelm.devices.phones import Profile, profiles, save
-from edgelm.devices.stored import Stored, planned, read_stored
 from edgelm.errors import BadOption, MissingPackage
 from edgelm.files import write_bytes
 from edgelm.folders import new_folder

@@ -11,7 +11,7 @@ from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
 from edgelm.deploy.gguf import GGUF
-from edgelm.devices.stored import planned, read_stored
+from edgelm.devices.model_file import planned, read_stored
 from edgelm.errors import BadFile, Unsupported
 
 
