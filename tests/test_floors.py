@@ -27,7 +27,7 @@ ORDER = {
     0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages"],
     2: ["headers", "shapes", "checkpoint", "bundle", "chat", "report", "rules"],
     3: ["submission", "kit", "data", "native"],
-    4: ["stock", "devices", "tasks engines"],
+    4: ["stock", "tasks engines devices"],
 }  # fmt: skip
 # Late imports of our own: what says what a step would do needs no torch, what does it does.
 LATE_OWN = {
