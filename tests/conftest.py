@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,21 +215,31 @@ def _tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def host_runner() -> Path:
-    """The program of a bundle, built for this machine once and for all sessions."""
+    """The program of a bundle for this machine, built once and for all sessions."""
     return _runner("host")
 
 
 @pytest.fixture(scope="session")
 def aarch64_runner() -> Path:
-    """The same for a phone."""
-    return _runner("aarch64")
+    """The same for a phone. To build it takes minutes: that is done where all is asked for."""
+    return _runner("aarch64", slow=True)
 
 
-def _runner(target: str) -> Path:
+@pytest.fixture(scope="session")
+def emulator() -> str:
+    """The program that imitates a phone's processor."""
+    if not (found := shutil.which("qemu-aarch64-static")):
+        pytest.skip("qemu-aarch64-static is not installed (apt-get install qemu-user-static)")
+    return found
+
+
+def _runner(target: str, *, slow: bool = False) -> Path:
     from edgelm.errors import MissingPackage, Offline
-    from edgelm.native.build import built
+    from edgelm.native.build import built, is_built
 
     try:
+        if slow and not os.environ.get("EDGELM_SLOW") and not is_built(target):
+            pytest.skip(f"the runner for {target} is not built, which takes minutes; EDGELM_SLOW=1 builds it")
         return built(target)
     except (MissingPackage, Offline) as error:
         pytest.skip(f"no runner for {target}: {error.what}")

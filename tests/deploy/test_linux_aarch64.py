@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -17,8 +16,7 @@ from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy import linux_aarch64
 from edgelm.deploy.base import deploy
-from edgelm.errors import MissingPackage, Offline, Unsupported
-from edgelm.native.build import built
+from edgelm.errors import Unsupported
 from edgelm.native.runner import started
 
 
@@ -58,14 +56,8 @@ def test_a_checkpoint_that_cannot_be_exported_leaves_nothing(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_the_real_bundle_answers_under_emulation(make_checkpoint: Any, tmp_path: Path) -> None:
-    emulator = shutil.which("qemu-aarch64-static")
-    if emulator is None:
-        pytest.skip("qemu-aarch64-static is not installed (apt-get install qemu-user-static)")
-    try:
-        built("aarch64")
-    except (MissingPackage, Offline) as error:
-        pytest.skip(f"no runner for aarch64: {error.what}")
+@pytest.mark.usefixtures("aarch64_runner")
+def test_the_real_bundle_answers_under_emulation(make_checkpoint: Any, tmp_path: Path, emulator: str) -> None:
     deploy(Checkpoint(make_checkpoint("qwen2")), plugins.parse("deploy", "linux-aarch64"), tmp_path / "bundle")
     bundle = Bundle(tmp_path / "bundle")
     runner = bundle.path / "runner"

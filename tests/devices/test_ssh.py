@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +23,9 @@ from edgelm.errors import (
     EdgelmError,
     InputError,
     MissingInput,
-    MissingPackage,
     NoSpace,
-    Offline,
     Unsupported,
 )
-from edgelm.native.build import built
 from edgelm.plugins import available, parse, spec_of
 from edgelm.report import Workload
 
@@ -223,39 +219,28 @@ def test_the_phones_memory_has_an_end(device: Ssh, phone: Phone, bundle_of: Make
 # The real runner, on the emulated phone
 
 
-@pytest.fixture(scope="module")
-def aarch64_runner() -> bytes:
-    """The runner for phones, built once for all sessions."""
-    if shutil.which("qemu-aarch64-static") is None:
-        pytest.skip("qemu-aarch64-static is not installed: apt-get install qemu-user-static")
-    try:
-        return built("aarch64").read_bytes()
-    except (MissingPackage, Offline) as error:
-        pytest.skip(f"there is no runner for aarch64: {error.what}")
-
-
 @pytest.fixture
-def emulated(device: Ssh) -> Ssh:
+def emulated(device: Ssh, emulator: str) -> Ssh:
     """The virtual phone, whose programs an emulator runs."""
-    return dataclasses.replace(device, launch=("qemu-aarch64-static",), threads=1)
+    return dataclasses.replace(device, launch=(emulator,), threads=1)
 
 
 @pytest.mark.slow
-def test_the_runner_of_phones_is_measured_there(emulated: Ssh, real_bundle: MakeBundle, aarch64_runner: bytes) -> None:
-    found = emulated.measure(real_bundle(runner=aarch64_runner), WORKLOAD, silent)
+def test_the_runner_of_phones_is_measured_there(emulated: Ssh, real_bundle: MakeBundle, aarch64_runner: Path) -> None:
+    found = emulated.measure(real_bundle(runner=aarch64_runner.read_bytes()), WORKLOAD, silent)
     assert found.speed.valid_repeats == 2 and found.speed.decode > 0
     assert found.memory["phone"] > 2**20
 
 
 def test_what_the_phone_cannot_run_is_told_in_words_and_what_it_can_is_run(
-    emulated: Ssh, phone: Phone, bundle: Bundle, bundle_of: MakeBundle, aarch64_runner: bytes
+    emulated: Ssh, phone: Phone, bundle: Bundle, bundle_of: MakeBundle, aarch64_runner: Path
 ) -> None:
-    model = bundle.model.read_bytes()
-    whole = bundle_of("whole", {"model.gguf": model}, runner=aarch64_runner)
+    model, program = bundle.model.read_bytes(), aarch64_runner.read_bytes()
+    whole = bundle_of("whole", {"model.gguf": model}, runner=program)
     with pytest.raises(Unsupported, match="the runner:"):
         ask(dataclasses.replace(emulated, memory_limit=2**20), whole)
     with pytest.raises(BadFile, match="the runner:"):
-        ask(emulated, bundle_of("half", {"model.gguf": model[: len(model) // 2]}, runner=aarch64_runner))
+        ask(emulated, bundle_of("half", {"model.gguf": model[: len(model) // 2]}, runner=program))
     with pytest.raises(Unsupported, match="ssh:phone cannot run the bundle's program"):
         ask(dataclasses.replace(emulated, launch=()), whole)
     phone.limit(100 * 2**20)

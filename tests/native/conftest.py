@@ -1,8 +1,7 @@
-"""Fixtures: the runner built for this machine and for aarch64, once and for all sessions, and a small model."""
+"""Fixtures: the runner for phones as a command of this machine, and small models."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,12 @@ import pytest
 from edgelm import plugins
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
-from edgelm.errors import MissingPackage, Offline
-from edgelm.native.build import built
-
-
-def runner_for(target: str) -> str:
-    try:
-        return str(built(target))
-    except (MissingPackage, Offline) as error:
-        pytest.skip(f"no runner for {target}: {error.what}")
 
 
 @pytest.fixture(scope="session")
-def host_runner() -> str:
-    return runner_for("host")
-
-
-@pytest.fixture(scope="session")
-def emulated() -> list[str]:
+def emulated(emulator: str, aarch64_runner: Path) -> list[str]:
     """The command that runs the aarch64 runner here."""
-    emulator = shutil.which("qemu-aarch64-static")
-    if emulator is None:
-        pytest.skip("qemu-aarch64-static is not installed (apt-get install qemu-user-static)")
-    return [emulator, runner_for("aarch64")]
+    return [emulator, str(aarch64_runner)]
 
 
 @pytest.fixture(scope="session")

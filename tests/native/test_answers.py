@@ -50,11 +50,11 @@ def assert_greedy(model: Any, prompt: list[int], answer: list[int], near: float)
 @pytest.mark.parametrize(("family", "settings"), FAMILIES)
 @pytest.mark.parametrize("dtype", ["F16", "F32"])
 def test_greedy_tokens_are_those_of_transformers(
-    host_runner: str, exported: Any, family: str, settings: dict[str, Any], dtype: str
+    host_runner: Path, exported: Any, family: str, settings: dict[str, Any], dtype: str
 ) -> None:
     folder, file = exported(family, spec=f"gguf:dtype={dtype}", dtype="float16", **settings)
     model = load(folder)
-    with started(command(host_runner, str(file), context=128, threads=1)) as runner:
+    with started(command(str(host_runner), str(file), context=128, threads=1)) as runner:
         assert runner.ready.kv == dtype.lower()
         for prompt in prompts(8):
             done = runner.generate(prompt, 16, ignore_end=True)
@@ -69,10 +69,10 @@ def test_greedy_tokens_are_those_of_transformers(
                 assert done.ids == expected[0, len(prompt) :].tolist()
 
 
-def test_probabilities_are_those_of_transformers(host_runner: str, exported: Any) -> None:
+def test_probabilities_are_those_of_transformers(host_runner: Path, exported: Any) -> None:
     folder, file = exported("llama", spec="gguf:dtype=F32")
     model = load(folder)
-    with started(command(host_runner, str(file), context=256, threads=2)) as runner:
+    with started(command(str(host_runner), str(file), context=256, threads=2)) as runner:
         for ids, start in ((prompts(1)[0], 1), (list(range(5, 245)), 100), (list(range(5, 120)), 114), ([9], 1)):
             logs_TV = logits_of(model, ids).log_softmax(-1)
             expected = [float(logs_TV[at - 1, ids[at]]) for at in range(start, len(ids))]
@@ -87,10 +87,10 @@ def test_probabilities_are_those_of_transformers(host_runner: str, exported: Any
         assert not runner.score([*prompt, *answer[:-1], answer[-1] ^ 1], len(prompt)).greedy
 
 
-def test_logits_come_highest_first(host_runner: str, exported: Any) -> None:
+def test_logits_come_highest_first(host_runner: Path, exported: Any) -> None:
     folder, file = exported("llama", spec="gguf:dtype=F32")
     expected = logits_of(load(folder), prompts(1)[0])[-1]
-    with started(command(host_runner, str(file), context=128, threads=1)) as runner:
+    with started(command(str(host_runner), str(file), context=128, threads=1)) as runner:
         found = runner.logits(prompts(1)[0], runner.ready.vocab)
         assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
         assert [dict(found)[id] for id in range(len(expected))] == pytest.approx(expected.tolist(), abs=1e-3)
@@ -99,10 +99,10 @@ def test_logits_come_highest_first(host_runner: str, exported: Any) -> None:
         assert [value for _, value in again] == pytest.approx([value for _, value in found[:3]])
 
 
-def test_a_kept_beginning_changes_no_answer(host_runner: str, exported: Any) -> None:
+def test_a_kept_beginning_changes_no_answer(host_runner: Path, exported: Any) -> None:
     _, file = exported("qwen2", spec="gguf:dtype=F32")
     shared, ends = prompts(1)[0], prompts(4, 9)
-    with started(command(host_runner, str(file), context=128, threads=1)) as runner:
+    with started(command(str(host_runner), str(file), context=128, threads=1)) as runner:
         alone = [runner.generate(shared + end, 12, True).ids for end in ends]
         assert [runner.generate(shared + end, 12, True, reuse=True).ids for end in ends] == alone
         assert [runner.generate(shared, 12, True, reuse=True).ids] * 2 == [
@@ -110,18 +110,18 @@ def test_a_kept_beginning_changes_no_answer(host_runner: str, exported: Any) -> 
         ]
 
 
-def test_long_prompts_pass_in_batches(host_runner: str, exported: Any) -> None:
+def test_long_prompts_pass_in_batches(host_runner: Path, exported: Any) -> None:
     folder, file = exported("llama", spec="gguf:dtype=F32", max_position_embeddings=2048)
     prompt = [5 + at * 7 % 300 for at in range(1100)]
-    with started(command(host_runner, str(file), context=1200, threads=2)) as runner:
+    with started(command(str(host_runner), str(file), context=1200, threads=2)) as runner:
         assert_greedy(load(folder), prompt, runner.generate(prompt, 4, True).ids, SINGLE)
 
 
-def test_text_is_cut_as_the_tokenizer_cuts_it_and_put_together_again(host_runner: str, exported: Any) -> None:
+def test_text_is_cut_as_the_tokenizer_cuts_it_and_put_together_again(host_runner: Path, exported: Any) -> None:
     folder, file = exported("llama")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     text = "The quick brown fox — 守株待兔 🙂\n<|im_start|>user it's"
-    with started(command(host_runner, str(file), context=256, threads=1)) as runner:
+    with started(command(str(host_runner), str(file), context=256, threads=1)) as runner:
         ids = runner.tokenize(text)
         assert ids == tokenizer(text)["input_ids"]
         assert runner.tokenize("") == []
@@ -135,10 +135,10 @@ def test_text_is_cut_as_the_tokenizer_cuts_it_and_put_together_again(host_runner
         assert runner.generate(text, 5, True).ids == done.ids[:5]
 
 
-def test_an_answer_ends_where_the_model_ends_it(host_runner: str, exported: Any) -> None:
+def test_an_answer_ends_where_the_model_ends_it(host_runner: Path, exported: Any) -> None:
     _, file = exported("llama")
     prompt = prompts(1)[0]
-    with started(command(host_runner, str(file), context=128, threads=1)) as runner:
+    with started(command(str(host_runner), str(file), context=128, threads=1)) as runner:
         whole = runner.generate(prompt, 20, ignore_end=True)
         assert whole.finish == "length"
         end = whole.ids[7]

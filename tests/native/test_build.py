@@ -52,10 +52,8 @@ def test_it_is_built_once_and_told_in_steps(work: Path) -> None:
     runner = built("host", lambda *step: seen.append(step))
     assert runner.read_text() == "#!/bin/sh\n"
     assert os.access(runner, os.X_OK)
-    assert [step for step in seen if step[2] == 2] == [
-        ("build the runner (host)", 1, 2),
-        ("build the runner (host)", 2, 2),
-    ]
+    assert [step[1:] for step in seen] == [(0, 1), (1, 2), (2, 2)]
+    assert {step[0] for step in seen} == {"build the runner (host)"}
     assert built("host") == runner
     assert runs(work) == 1
     assert built("aarch64") != runner

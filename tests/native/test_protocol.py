@@ -23,8 +23,8 @@ def talk(words: list[str], text: bytes, **settings: Any) -> tuple[int, list[Any]
 
 
 @pytest.fixture
-def words(host_runner: str, exported: Any) -> list[str]:
-    return command(host_runner, str(exported("llama")[1]), context=64, threads=1)
+def words(host_runner: Path, exported: Any) -> list[str]:
+    return command(str(host_runner), str(exported("llama")[1]), context=64, threads=1)
 
 
 LINES = [
@@ -75,12 +75,12 @@ def test_quit_ends_it_and_nothing_behind_is_answered(words: list[str]) -> None:
     ["--model", "x", "--context", "5", "--threads", "many"], ["--model", "x", "--context", "5", "--fast"],
     ["--model", "x", "--context", "5", "--kv", "q4"], ["--model", "x", "--context", "5", "--batch", "1"],
 ])  # fmt: skip
-def test_bad_options_are_refused(host_runner: str, options: list[str]) -> None:
-    code, (error,) = talk([host_runner, *options], b"")
+def test_bad_options_are_refused(host_runner: Path, options: list[str]) -> None:
+    code, (error,) = talk([str(host_runner), *options], b"")
     assert (code, error["error"]["kind"]) == (2, "option")
 
 
-def test_no_file_is_loaded_that_is_damaged(host_runner: str, exported: Any, tmp_path: Path) -> None:
+def test_no_file_is_loaded_that_is_damaged(host_runner: Path, exported: Any, tmp_path: Path) -> None:
     data, rng = exported("llama")[1].read_bytes(), random.Random(3)
     head = data.index(b"token_embd.weight")
     damaged = [b"", b"GGUF", rng.randbytes(5000), b"GGUF\3\0\0\0" + rng.randbytes(500), data[:head], data[:-100]]
@@ -90,13 +90,13 @@ def test_no_file_is_loaded_that_is_damaged(host_runner: str, exported: Any, tmp_
         file.write_bytes(content)
         limit = 200_000_000 if number % 2 else 0
         with pytest.raises(BadFile, match="cannot be loaded"):
-            started(command(host_runner, str(file), context=64, threads=1, memory_limit=limit))
+            started(command(str(host_runner), str(file), context=64, threads=1, memory_limit=limit))
     for path in (tmp_path / "none", tmp_path, Path("/dev/zero")):
         with pytest.raises(BadFile, match="there is no file"):
-            started(command(host_runner, str(path), context=64))
+            started(command(str(host_runner), str(path), context=64))
 
 
-def test_a_file_with_wrong_bytes_never_crashes_it(host_runner: str, exported: Any, tmp_path: Path) -> None:
+def test_a_file_with_wrong_bytes_never_crashes_it(host_runner: Path, exported: Any, tmp_path: Path) -> None:
     data, rng = exported("llama")[1].read_bytes(), random.Random(4)
     head = data.index(b"token_embd.weight") + 3000
     file = tmp_path / "model.gguf"
@@ -107,29 +107,29 @@ def test_a_file_with_wrong_bytes_never_crashes_it(host_runner: str, exported: An
         for _ in range(rng.choice((1, 1, 8))):
             content[rng.randrange(4, head)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
         file.write_bytes(content)
-        code, answers = talk(command(host_runner, str(file), context=64, threads=1), GOOD + b"\n")
+        code, answers = talk(command(str(host_runner), str(file), context=64, threads=1), GOOD + b"\n")
         told = answers[-1].get("error", {}).get("kind", "done")
         seen.add(told)
         assert code in codes[told]
     assert {"done", "file"} <= seen
 
 
-def test_what_does_not_fit_the_limit_is_refused_beforehand(host_runner: str, exported: Any) -> None:
+def test_what_does_not_fit_the_limit_is_refused_beforehand(host_runner: Path, exported: Any) -> None:
     file = exported("llama")[1]
-    with started(command(host_runner, str(file), context=64, threads=1, memory_limit=2**31)) as runner:
+    with started(command(str(host_runner), str(file), context=64, threads=1, memory_limit=2**31)) as runner:
         needed = runner.ready.foretold
         runner.generate([5] * 60, 4, ignore_end=True)
         peak = runner.memory()["VmHWM"]
         assert needed is not None
         assert peak <= needed < 2 * peak  # a small model: most of it is the program
     with pytest.raises(Unsupported, match="the limit is 1000000"):
-        started(command(host_runner, str(file), context=64, memory_limit=1_000_000))
-    code, (error,) = talk(command(host_runner, str(file), context=1 << 24, memory_limit=2**31), b"")
+        started(command(str(host_runner), str(file), context=64, memory_limit=1_000_000))
+    code, (error,) = talk(command(str(host_runner), str(file), context=1 << 24, memory_limit=2**31), b"")
     assert (code, error["error"]["kind"]) == (3, "memory")
 
 
-def test_what_the_system_refuses_is_an_error_of_memory(host_runner: str, exported: Any) -> None:
-    words = command(host_runner, str(exported("llama")[1]), context=400_000, threads=1)
+def test_what_the_system_refuses_is_an_error_of_memory(host_runner: Path, exported: Any) -> None:
+    words = command(str(host_runner), str(exported("llama")[1]), context=400_000, threads=1)
     code, answers = talk(words, b"", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28)))
     assert (code, answers[0]["error"]["kind"]) == (3, "memory")
 
@@ -143,9 +143,9 @@ def test_memory_and_rates_are_read(words: list[str]) -> None:
     assert 1e8 < rates.matrix_operations_per_second < 1e14
 
 
-def test_an_unknown_option_value_is_told_to_python(host_runner: str, exported: Any) -> None:
+def test_an_unknown_option_value_is_told_to_python(host_runner: Path, exported: Any) -> None:
     with pytest.raises(BadOption, match="threads"):
-        started([*command(host_runner, str(exported("llama")[1]), context=64), "--threads", "x"])
+        started([*command(str(host_runner), str(exported("llama")[1]), context=64), "--threads", "x"])
 
 
 def test_mapped_weights_answer_alike(words: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +18,6 @@ sys.path.append(str(ROOT / "tests/devices"))
 
 from phone import virtual_phone  # noqa: E402
 
-EMULATOR = "qemu-aarch64-static"
-
 
 def edgelm(*words: str | Path) -> None:
     result = subprocess.run([sys.executable, "-m", "edgelm", *map(str, words)], capture_output=True, text=True,
@@ -28,8 +25,8 @@ def edgelm(*words: str | Path) -> None:
     assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
 
 
-@pytest.mark.skipif(not shutil.which(EMULATOR), reason=f"{EMULATOR} is not installed")
-def test_from_training_to_the_package(tmp_path: Path, aarch64_runner: Path) -> None:
+@pytest.mark.usefixtures("aarch64_runner")
+def test_from_training_to_the_package(tmp_path: Path, emulator: str) -> None:
     base, small, bundle = (tmp_path / name for name in ("base", "small", "bundle"))
     edgelm("train", ROOT / "recipes/train/miniature.txt", "pretrain:shape=tiny,steps=20", "sft:epochs=0.05,drills=0.05",
            "-o", base)  # fmt: skip
@@ -37,7 +34,7 @@ def test_from_training_to_the_package(tmp_path: Path, aarch64_runner: Path) -> N
     edgelm("deploy", small, "linux-aarch64", "-o", bundle)
     with virtual_phone(tmp_path / "phone") as phone:
         phone.limit(4_000_000_000)
-        device = f"{phone.spec},launch={EMULATOR}"
+        device = f"{phone.spec},launch={emulator},threads=1"
         edgelm("measure", bundle, "--device", device, "--rules", "miniature", "--prompt-tokens", "16",
                "--generated-tokens", "4", "--repeats", "2", "-o", tmp_path / "speed")  # fmt: skip
     speed = Report.load(tmp_path / "speed")

@@ -27,7 +27,7 @@ RUNNER = "edgelm-runner"
 
 _SECONDS = 3600  # for a whole build
 _SOURCES = ("CMakeLists.txt", "runner.cpp", "model.hpp", "rates.hpp", "system.hpp")
-_STEP = re.compile(rb"\[(\d+)/(\d+)\] ")  # of ninja
+_STEP = re.compile(rb"^\[(\d+)/(\d+)\] ", re.MULTILINE)  # of ninja
 _TOLD_LINES = 12  # of the log, in an error
 # Of llama.cpp the library alone, on the CPU; its threads are its own.
 _SETTINGS = {
@@ -45,24 +45,44 @@ def built(target: str, progress: Progress = lambda what, done, of: None) -> Path
         Offline: the source of llama.cpp is not here and cannot be fetched.
         EdgelmError: the build failed; the log's end is in the error.
     """
-    chosen = compiler(target)
-    sources = {name: (files("edgelm.native") / name).read_bytes() for name in _SOURCES}
-    library = _digest(source.SHA256, chosen.version, chosen.settings, _SETTINGS)
-    whole = _digest(library, *(sha256_bytes(data) for data in sources.values()))
-    runner = native_folder() / f"{target}-{whole}" / RUNNER
+    chosen, sources = compiler(target), _sources()
+    runner = _place(chosen, sources)
     if runner.is_file():
         return runner
-    work = native_folder() / f"build-{target}-{library}"
+    work = native_folder() / f"build-{target}-{_library(chosen)}"
     with alone(work, lambda: progress("wait for another process that builds the runner", 0, 1)) as lock:
         if not runner.is_file():
             _build(chosen, sources, work, runner, lock, progress)
     return runner
 
 
+def is_built(target: str) -> bool:
+    """Whether `built` has nothing to do.
+
+    Raises:
+        MissingPackage: a compiler is not installed.
+    """
+    return _place(compiler(target), _sources()).is_file()
+
+
 def tools(target: str) -> dict[str, str]:
     """What a target's runner is made of, by name and version."""
     made_by = compiler(target).version.partition(",")[0]
     return {"llama.cpp": f"{source.PACKAGE} {source.VERSION}", "compiler": made_by}
+
+
+def _sources() -> dict[str, bytes]:
+    return {name: (files("edgelm.native") / name).read_bytes() for name in _SOURCES}
+
+
+def _library(chosen: Compiler) -> str:
+    """What decides about the library: the runner's own sources are compiled on top of it."""
+    return _digest(source.SHA256, chosen.version, chosen.settings, _SETTINGS)
+
+
+def _place(chosen: Compiler, sources: dict[str, bytes]) -> Path:
+    whole = _digest(_library(chosen), *(sha256_bytes(data) for data in sources.values()))
+    return native_folder() / f"{chosen.target}-{whole}" / RUNNER
 
 
 def _digest(*parts: object) -> str:
@@ -110,10 +130,12 @@ def _run(command: list[str], log: Path, end: float, lock: int, step: Callable[[i
             start_new_session=True,
         )  # fmt: skip
         try:
-            while (code := _waited(process)) is None:
+            code = None
+            while code is None:
+                code = _waited(process)
                 for done, of in _STEP.findall(reader.read()):
                     step(int(done), int(of))
-                if time.monotonic() > end:
+                if code is None and time.monotonic() > end:
                     raise _failed(log, f"it took more than {_SECONDS} s")
             if code:
                 raise _failed(log, f"{Path(command[0]).name} ended with {code}")
