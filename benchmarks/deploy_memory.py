@@ -2,7 +2,7 @@
 
     python benchmarks/deploy_memory.py --tokenizers FOLDER [--limit 9GB] [--models 3.7B 8B] [--work FOLDER]
 
-Two shapes with random weights: what `recipes/compress/llama-3-8b.txt` plans, and Llama-3.1-8B whole. Each is exported by
+Two shapes, random weights: what `recipes/compress/llama-3-8b.txt` plans, and Llama-3.1-8B whole. Each is exported by
 `edgelm deploy gguf` in a process of its own, whose peak the system counts; then the runner is started with the rules'
 2,000 positions under a limit of the operating system, of a control group where this user may make one, else of the
 address space (`ulimit -v`). Printed are the prediction of `edgelm measure`, the runner's own peak, and how it ended.
