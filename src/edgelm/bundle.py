@@ -80,14 +80,14 @@ class Bundle:
                                mend="give a bundle of gguf, android or linux-aarch64")  # fmt: skip
         return self.path / MODEL
 
-    def verify(self) -> None:
-        """Compare every file with its digest.
+    def verify(self, *names: str) -> None:
+        """Compare files with their digests; all of them if none is named.
 
         Raises:
             BadFile, MissingInput: a file is another than the one listed, or is not there.
         """
-        for name, listed in self.listing.files.items():
-            file = self.path / name
+        for name in names or self.listing.files:
+            file, listed = self.path / name, self.listing.files[name]
             if not file.is_file():
                 raise MissingInput(f"{file} is missing", why=f"{BUNDLE_LIST} lists it", mend="make the bundle anew")
             if file.stat().st_size != listed.size or sha256_file(file) != listed.sha256:

@@ -150,14 +150,14 @@ def make_parent(path: Path) -> None:
         raise BadOption(f"{path} cannot be written", why=why, mend="choose another folder") from None
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a whole file: under another name first, flushed, then renamed, so that no reader sees half of it."""
     make_parent(path)
     with disk_errors(path):
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
+                os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -41,6 +41,8 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         if settings["die"] == "abort" and asked == 2:
             os.abort()
+        if settings["die"] == "abort after repeats" and asked == 4 and question["op"] == "memory":
+            os.abort()
         if settings["die"] == "sleep" and asked == 2:
             time.sleep(60)
         say(answer(question, settings, asked))
@@ -52,6 +54,10 @@ def answer(question: dict, settings: dict, asked: int) -> dict:
     if question["op"] == "memory":
         return {"memory": memory()}
     if question["op"] == "rates":
+        if settings["die"] == "killed at rates":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if settings["die"] == "sleep at rates":
+            time.sleep(60)
         if settings["die"] == "rates":
             return {"error": {"kind": "memory", "what": "no room for the rates", "mend": ""}}
         return {"rates": {"copy_bytes_per_second": 1e10, "read_bytes_per_second": 1.2e10,

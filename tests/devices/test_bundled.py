@@ -81,6 +81,17 @@ def test_what_cannot_be_measured_beside_is_a_note_and_the_rest_stays(bundle: Bun
     assert extra["kit-2024"]["tokens"] == 2000
 
 
+def test_what_a_runner_had_measured_before_it_ended_stays(bundle: Bundle, fake_runner: Fake) -> None:
+    measurement = measure(fake_runner(die="abort after repeats", first_ns=5, token_ns=5), bundle)
+    assert measurement.speed.valid_repeats == 3
+    assert measurement.memory == {}
+    assert (measurement.speed.model_extra or {})["notes"] == [
+        "memory could not be measured: the runner has ended, it ended with -6",
+        "kit-2024 was not measured: the runner had ended",
+        "roofline was not measured: the runner had ended",
+    ]
+
+
 def test_a_short_context_has_no_kit_figure(bundle: Bundle, fake_runner: Fake) -> None:
     short = Workload(prompt_tokens=100, generated_tokens=20, repeats=1)
     assert "kit-2024" not in (measure(fake_runner(), bundle, short).speed.model_extra or {})

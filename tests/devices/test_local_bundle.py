@@ -65,6 +65,16 @@ def test_a_runner_that_takes_too_long_is_ended(measure: Callable[..., Measuremen
         measure(Local(time_limit=1), die="sleep")
 
 
+@pytest.mark.parametrize("how", ["killed", "sleep"])
+def test_a_runner_that_ends_behind_the_repeats_does_not_lose_them(
+    how: str, measure: Callable[..., Measurement]
+) -> None:
+    found = measure(Local(time_limit=2 if how == "sleep" else 60), die=f"{how} at rates")
+    assert found.speed.valid_repeats == 2 and found.memory["host-peak"]
+    notes = (found.speed.model_extra or {})["notes"]
+    assert notes[-1] == "roofline could not be measured: the runner has ended, it ended with -9"
+
+
 @pytest.mark.parametrize("device", [Local(device="cuda"), Local(dtype="float32")])
 def test_settings_that_a_bundle_does_not_have_are_refused(device: Local, bundle: Bundle) -> None:
     with pytest.raises(BadOption, match="in the dtype of its file"):

@@ -83,8 +83,10 @@ def test_after_a_lost_connection_the_rest_alone_is_sent(most: int, device: Path,
         push(counting(most), file, f"{device}/x", sha256_bytes(DATA), silent)
     assert [path.name for path in device.iterdir()] == [f"x{PARTIAL}"]
     second = counting()
-    push(second, file, f"{device}/x", sha256_bytes(DATA), silent)
+    told: list[int] = []
+    push(second, file, f"{device}/x", sha256_bytes(DATA), lambda what, done, of: told.append(done))
     assert sum(second.fed) == len(DATA) - most
+    assert min(told) > most  # nothing is read again while the device waits
     assert (device / "x").read_bytes() == DATA and not (device / f"x{PARTIAL}").exists()
 
 

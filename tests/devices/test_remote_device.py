@@ -6,13 +6,16 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
+from edgelm.devices import remote_device
 from edgelm.devices.remote import look
 from edgelm.devices.remote_device import Remote
+from edgelm.devices.remote_facts import facts
 from edgelm.devices.transport import Link
 from edgelm.errors import BadOption, Unsupported
 from edgelm.report import Workload
@@ -51,6 +54,26 @@ def test_a_bundle_is_measured_where_the_link_leads(link: Link, real_bundle: Make
     assert found.memory == {"phone": 10 * 2**20, "phone-pss": 8 * 2**20}
     assert found.machine["cores"] and (found.speed.model_extra or {})["conditions"]["threads"] == 3
     assert not look(link).bundles
+
+
+def test_conditions_are_those_behind_the_push(
+    link: Link, real_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[int] = []
+
+    def seen(link: Link) -> tuple[dict[str, Any], dict[str, Any]]:
+        pushed.append(len(look(link).bundles))
+        return facts(link)
+
+    monkeypatch.setattr(remote_device, "facts", seen)
+    found = Here(link).measure(real_bundle(), WORKLOAD, silent)
+    assert pushed == [1] and (found.speed.model_extra or {})["conditions"]["cores_allowed"] == found.machine["cores"]
+
+
+def test_repeats_are_not_lost_when_the_program_ends_behind_them(link: Link, real_bundle: MakeBundle) -> None:
+    found = Here(link).measure(real_bundle(last=9), WORKLOAD, silent)
+    assert found.speed.valid_repeats == 2 and found.memory["phone"]
+    assert "roofline could not be measured" in (found.speed.model_extra or {})["notes"][-1]
 
 
 def test_options_reach_the_runner(link: Link, bundle_of: MakeBundle) -> None:

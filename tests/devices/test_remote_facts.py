@@ -45,11 +45,11 @@ def test_the_hottest_zone_counts_and_nonsense_does_not() -> None:
 
 
 def test_all_governors_battery_and_screen_are_told() -> None:
-    told = {"governor": ["walt", "performance", "walt"], "load": ["3.25 2.1 1.0 2/900 77"], "level": ["87"],
-            "plugged": ["USB"], "battery": ["305"], "screen": ["Awake"]}  # fmt: skip
+    told = {"governor": ["walt", "performance", "walt"], "cores": ["8"], "load": ["3.25 2.1 1.0 2/900 77"],
+            "level": ["87"], "plugged": ["USB"], "battery": ["305"], "screen": ["Awake"]}  # fmt: skip
     assert conditions(told) == {
-        "governor": "performance+walt", "load_average_1min": 3.25, "battery_percent": 87, "charging": "USB",
-        "battery_celsius": 30.5, "screen": "awake",
+        "governor": "performance+walt", "cores_allowed": 8, "load_average_1min": 3.25, "battery_percent": 87,
+        "charging": "USB", "battery_celsius": 30.5, "screen": "awake",
     }  # fmt: skip
     assert conditions({"capacity": ["55"], "status": ["Discharging"]}) == {
         "battery_percent": 55, "charging": "Discharging",

@@ -126,6 +126,16 @@ def test_a_program_that_the_device_cannot_run_is_told(link: Link, bundle_of: Mak
     assert "nosuchprogram" in caught.value.why and "launch=" in caught.value.mend
 
 
+def test_a_program_that_ends_before_its_input_is_there_is_told_too(
+    link: Link, bundle_of: MakeBundle, tmp_path: Path
+) -> None:
+    (tmp_path / "sh").write_text('#!/bin/sh\ncase $2 in *"; exec cat") sleep 0.3;; esac\nexec /bin/sh "$@"\n')
+    (tmp_path / "sh").chmod(0o755)
+    slow = dataclasses.replace(link, prefix=("env", f"PATH={tmp_path}:{os.environ['PATH']}", *link.prefix))
+    with pytest.raises(Unsupported, match="here cannot run the bundle's program"):
+        ask(slow, bundle_of(), launch=("nosuchprogram",), time_limit=10)
+
+
 def test_a_lost_connection_is_no_fault_of_the_program(link: Link, bundle_of: MakeBundle) -> None:
     def explain(code: int, words: str) -> InputError | None:
         return Unreachable("gone", why=words) if code == LOST else None
@@ -220,7 +230,7 @@ def test_what_a_process_that_is_gone_or_this_one_left_is_ended(
         assert program.wait(5) == -9
 
 
-@pytest.mark.parametrize("owner", [f"{platform.node()}.1.00", "another.host.7.00"])
+@pytest.mark.parametrize("owner", [f"{platform.node()}.1.00", "another.host.7.00"], ids=["here", "elsewhere"])
 def test_the_program_of_one_who_may_want_it_is_left_alone(
     owner: str, link: Link, bundle_of: MakeBundle, left: Leave
 ) -> None:
@@ -232,6 +242,42 @@ def test_the_program_of_one_who_may_want_it_is_left_alone(
     program.wait()
     with started(link, bundle_of(), context=9) as runner:
         assert runner.ready
+
+
+GONE = f"{platform.node()}.{2**22 + 1}.00"  # above the highest number of a process
+
+
+@pytest.mark.parametrize(
+    "owner", [GONE, f"{platform.node()}.{os.getpid()}.00", "", None], ids=["gone", "own", "unnamed", "none"]
+)
+def test_the_claim_of_one_that_is_gone_is_broken(owner: str | None, link: Link, bundle_of: MakeBundle) -> None:
+    claim = Path(link.folder, "run", "claim")
+    claim.mkdir(parents=True)
+    if owner is not None:  # else it was lost between the claim and the name
+        (claim / "owner").write_text(f"{owner}\n")
+    with started(link, bundle_of(), context=9) as runner:
+        assert runner.ready and (claim / "owner").read_text().split(".")[1] == str(os.getpid())
+    assert not claim.exists()
+
+
+def test_while_another_pushes_nothing_of_it_is_removed(link: Link, bundle_of: MakeBundle) -> None:
+    begun, claim = (Path(link.folder, name) for name in ("store/0.partial", "run/claim"))
+    for folder in (begun.parent, claim):
+        folder.mkdir(parents=True)
+    begun.write_bytes(b"the beginning")
+    (claim / "owner").write_text("another.host.7.00\n")
+    with pytest.raises(Unsupported, match=r"here is in use by process 7 of another\.host") as caught:
+        ask(link, bundle_of())
+    assert begun.exists() and claim.exists() and f"rm -rf '{claim}'" in caught.value.mend.replace("'\"'\"'", "'")
+    claim.joinpath("owner").unlink()
+    claim.rmdir()
+    assert ask(link, bundle_of()) and not begun.exists()
+
+
+def test_a_claim_ends_with_what_failed(link: Link, bundle_of: MakeBundle) -> None:
+    with pytest.raises(Unsupported), started(link, bundle_of(large=True), context=9):
+        pass
+    assert not Path(link.folder, "run", "claim").exists()
 
 
 def test_a_number_that_another_program_has_by_now_is_left_alone(link: Link, bundle_of: MakeBundle) -> None:

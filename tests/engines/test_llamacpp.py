@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgelm.deploy.gguf import GGUF
 from edgelm.engines.base import Request
 from edgelm.engines.hf import HF
 from edgelm.engines.llamacpp import LlamaCpp
-from edgelm.errors import BadOption, MissingInput, Unsupported
+from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
 
 TEXTS = ["The quick brown fox", "1 + 1 =", "Once upon a time there was a", "守株待兔", "a b c d e f g h i j k"]
 
@@ -66,6 +67,18 @@ def test_what_it_cannot_be_asked_is_refused(bundled: Any, make_checkpoint: Any, 
         pass
     with pytest.raises(BadOption, match="threads=-1"):
         LlamaCpp(bundle, threads=-1)
+    for device, said in (("local:threads=2", "runs no bundle"), ("ssh:me@here", "threads=2 is not for a device")):
+        threads = 0 if "threads" in device else 2
+        with pytest.raises(BadOption, match=said), LlamaCpp(bundle, device, threads).open(checkpoint, "base"):
+            pass
+
+
+def test_a_bundle_that_was_changed_is_not_asked(bundled: Any, tmp_path: Path) -> None:
+    checkpoint, bundle = bundled("llama")
+    copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    (copy / "model.gguf").write_bytes((copy / "model.gguf").read_bytes()[:-1] + b"?")
+    with pytest.raises(BadFile, match="is not the file"), LlamaCpp(copy).open(checkpoint, "base"):
+        pass
 
 
 def test_a_repetition_penalty_is_not_passed_over(bundled: Any, tmp_path: Path) -> None:

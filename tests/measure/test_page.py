@@ -105,6 +105,7 @@ def test_a_report_with_the_least_that_there_can_be_has_a_page() -> None:
     ({"repeats_ns": [5 * 10**8]}, "2 of 3 repeats were not valid"),
     ({"conditions": {"load_average_1min": 3.1, "cores_allowed": 2}}, "a load of 3.1 on 2 cores"),
     ({"conditions": {"governor": "powersave"}}, "governor was powersave"),
+    ({"conditions": {"governor": "powersave+schedutil"}}, "governor was powersave+schedutil"),
     ({"notes": ["computed in float32"]}, "computed in float32"),
 ])  # fmt: skip
 def test_what_speaks_against_the_figures_is_said(changed: dict[str, Any], said: str) -> None:

@@ -16,6 +16,7 @@ from edgelm.devices import phones
 from edgelm.devices.base import Measurement
 from edgelm.devices.local import Local
 from edgelm.devices.meters import host_peak
+from edgelm.devices.model_file import read_stored
 from edgelm.devices.prompt import SHA256
 from edgelm.errors import BadOption, Unsupported
 from edgelm.measure.page import PAGE
@@ -177,10 +178,13 @@ def test_a_pair_of_reports_corrects_later_estimates(bundle: Bundle, tmp_path: Pa
 
 
 def test_the_report_of_another_model_does_not_calibrate(checkpoint: Checkpoint, bundle: Bundle, measured: Any) -> None:
-    require_same(bundle, measured[0])
-    require_same(checkpoint, measured[0])
+    there = measured[0].model_copy(update={"bytes": read_stored(bundle.model).bytes})
+    require_same(bundle, there)
+    require_same(checkpoint, there)
     with pytest.raises(BadOption, match="is of another model"):
-        require_same(bundle, measured[0].model_copy(update={"checkpoint": "0" * 64}))
+        require_same(bundle, there.model_copy(update={"checkpoint": "0" * 64}))
+    with pytest.raises(BadOption, match="bytes of weights, here are"):
+        require_same(bundle, there.model_copy(update={"bytes": 2 * there.bytes}))
 
 
 def test_a_report_is_written_without_a_page_where_jinja2_is_missing(

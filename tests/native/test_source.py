@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import subprocess
 import tarfile
 from pathlib import Path
@@ -83,7 +84,10 @@ def test_offline_says_what_to_place_where(cache: Path, monkeypatch: pytest.Monke
     assert str(cache / source.ARCHIVE) in caught.value.mend
 
 
-def test_pip_fetches_it_with_the_users_settings(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pip_fetches_it_with_the_users_settings(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "edgelm.native.source")
     write_archive(tmp_path / "origin.tar.gz")
     pin(monkeypatch, tmp_path / "origin.tar.gz")
 
@@ -96,6 +100,9 @@ def test_pip_fetches_it_with_the_users_settings(cache: Path, monkeypatch: pytest
 
     monkeypatch.setattr(subprocess, "run", run)
     assert (source.source() / "src" / "llama.cpp").is_file()
+    (shown,) = caplog.messages
+    assert shown.startswith("$ ")
+    assert " -m pip " in shown
 
 
 @pytest.mark.parametrize("stderr", ["ERROR: no route to host\n", ""])

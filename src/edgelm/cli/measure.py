@@ -11,6 +11,7 @@ from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, Out, emit_json, emit_table, note, progress
 from edgelm.devices import phones
+from edgelm.devices.estimates import pair_speed
 from edgelm.errors import BadOption
 from edgelm.measure.figures import duration, error, rate
 from edgelm.measure.page import PAGE, cautions, rows
@@ -75,8 +76,7 @@ def _to_calibrate(model: Checkpoint | Bundle, folder: Path, names: list[str]) ->
     phones.require_name(names[0])
     there = Report.load(folder)
     require_same(model, there)
-    if there.speed is None:
-        raise BadOption(f"{folder} holds no speed", mend="give the report of a measurement")
+    pair_speed(there)
     return there
 
 

@@ -16,7 +16,7 @@ from edgelm.devices.model_file import Stored, read_stored
 from edgelm.devices.prediction import bytes_per_token_of, predict_bundle, roofline
 from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
 from edgelm.devices.timing import KIT_TOKENS, Repeat, speed_of
-from edgelm.errors import InputError, MissingInput, Unsupported
+from edgelm.errors import EdgelmError, InputError, MissingInput, Unsupported
 from edgelm.native.runner import Runner
 from edgelm.report import Speed, Workload
 
@@ -67,7 +67,7 @@ def measured(
 
     Raises:
         Unsupported: no repeat is valid, or the memory is too small.
-        EdgelmError: the runner has ended.
+        EdgelmError: the runner ended before the repeats were done; what it cannot tell after them is a note.
     """
     shape, stored = bundle.shape, read_stored(bundle.model)
     predicted = predict_bundle(shape, stored, positions(workload))
@@ -78,6 +78,7 @@ def measured(
 
     next_stage()
     prompt = exact_tokens(runner.tokenize, workload.prompt_tokens, shape.vocab)
+    density = bytes_per_token(runner.tokenize)
     _run(runner, prompt, workload)
     warmed()
     repeats, seen_ns = [], []
@@ -86,20 +87,22 @@ def measured(
         start = time.monotonic_ns()
         repeats.append(_run(runner, prompt, workload))
         seen_ns.append(time.monotonic_ns() - start)
-    peaks = {meter: peak for meter, peak in memory().items() if peak > 0}
+    beside = _Beside(_ahead(repeats, seen_ns))
+    read = beside.found("memory", lambda: dict(memory())).get("memory", {})
+    peaks = {meter: peak for meter, peak in read.items() if peak > 0}
     next_stage()
     extra: dict[str, Any] = {
-        "conditions": {**conditions, "threads": ready.threads}, "notes": _ahead(repeats, seen_ns), "seen_ns": seen_ns,
+        "conditions": {**conditions, "threads": ready.threads}, "seen_ns": seen_ns,
         "dtype": next(iter(stored.values), ""),
         "engine": f"runner {ready.runner}, llama.cpp {ready.llama_cpp}", "load_ns": ready.load_ns,
-        "prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(runner.tokenize),
+        "prompt_sha256": SHA256, "bytes_per_token": density,
     }  # fmt: skip
     if shape.context > KIT_TOKENS and ready.context > KIT_TOKENS:
-        extra |= _beside(extra["notes"], "kit-2024", lambda: _kit_2024(runner, shape.vocab, workload))
+        extra |= beside.found("kit-2024", lambda: _kit_2024(runner, shape.vocab, workload))
     next_stage()
     speed = speed_of(workload, device, repeats, shape.vocab, **extra)
-    more = _beside(extra["notes"], "roofline", lambda: _roofline(runner, bundle, stored, speed))
-    speed = speed.model_copy(update={**more, "notes": extra["notes"]})
+    more = beside.found("roofline", lambda: _roofline(runner, bundle, stored, speed))
+    speed = speed.model_copy(update={**more, "notes": beside.notes})
     progress("measuring", workload.repeats + 3, workload.repeats + 3)
     return Measurement(speed=speed, memory=peaks, predicted=predicted, machine=dict(machine))
 
@@ -137,10 +140,21 @@ def _roofline(runner: Runner, bundle: Bundle, stored: Stored, speed: Speed) -> d
     ) | {"read_bytes_per_second": rates.read_bytes_per_second}  # fmt: skip
 
 
-def _beside(notes: list[str], name: str, found: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A figure by its name; nothing but a note if there is no memory left for it: the others are not lost for that."""
-    try:
-        return {name: found()}
-    except InputError as error:
-        notes.append(f"{name} could not be measured: {error.what}")
-        return {}
+class _Beside:
+    """Figures beside the speed: one that there cannot be becomes a note, as the repeats are not lost for that."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes, self._ended = notes, False
+
+    def found(self, name: str, figure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The figure by its name; nothing if it cannot be measured, or the runner has ended."""
+        if self._ended:
+            self.notes.append(f"{name} was not measured: the runner had ended")
+            return {}
+        try:
+            return {name: figure()}
+        except EdgelmError as error:
+            self._ended = not isinstance(error, InputError)
+            why = f", {error.why.partition(':')[0]}" if self._ended and error.why else ""
+            self.notes.append(f"{name} could not be measured: {error.what}{why}")
+            return {}

@@ -86,7 +86,7 @@ def calibrated(profile: Profile | None, there: Report, here: Report, shape: Shap
         raise BadOption(f"a pair needs one model, not {there.name} and {here.name}",
                         why=f"digests {there.checkpoint[:12]} and {here.checkpoint[:12]}",
                         mend="measure the same bundle on both")  # fmt: skip
-    speed = _speed(there)
+    speed = pair_speed(there)
     demands = Demands.of(shape, stored, speed.workload)
     bandwidth = speed.decode * demands.read
     rate = speed.prefill / speed.workload.prompt_tokens * demands.operations
@@ -102,7 +102,12 @@ def calibrated(profile: Profile | None, there: Report, here: Report, shape: Shap
     ))  # fmt: skip
 
 
-def _speed(report: Report) -> Speed:
+def pair_speed(report: Report) -> Speed:
+    """The speed in a report that can be calibrated with.
+
+    Raises:
+        BadOption: it has none, or is of several sequences at once.
+    """
     if report.speed is None:
         raise BadOption(f"the report of {report.name} has no speed", mend="give the report of a measurement")
     if report.speed.workload.batch != 1:

@@ -38,6 +38,7 @@ def measure_bundle(
         EdgelmError: the runner broke down.
     """
     require_bundle_runnable(bundle, workload)
+    bundle.verify(bundle.model.name)
     runner = built("host", progress)
     words = command(str(runner), str(bundle.model), context=positions(workload), threads=threads,
                     memory_limit=memory_limit)  # fmt: skip

@@ -43,8 +43,7 @@ def push(link: Link, file: Path, target: str, sha256: str, progress: Progress, *
         Unreachable: the connection ended; what arrived is gone on with by the next push.
     """
     partial, size = target + PARTIAL, file.stat().st_size
-    done = _resumable(link, file, partial, size) if begun else 0
-    own = hashlib.sha256()
+    done, own = _resumable(link, file, partial, size) if begun else (0, hashlib.sha256())
     label = f"pushing {file.name}"
     chunks = _rest(file, done, own, lambda now: progress(label, now, size))
     try:
@@ -93,16 +92,16 @@ def remove(link: Link, *paths: str) -> None:
     link.run(["rm", "-rf", *paths])
 
 
-def _resumable(link: Link, file: Path, partial: str, size: int) -> int:
-    """How many bytes of the file are there already; anything else of that name is removed."""
+def _resumable(link: Link, file: Path, partial: str, size: int) -> tuple[int, hashlib._Hash]:
+    """How many bytes of the file are there already, and their digest; anything else of that name is removed."""
     found = link.script(_LEFT, partial, seconds=_time(size)).split()
     if not found:
-        return 0
+        return 0, hashlib.sha256()
     there = int(found[0])
-    if there <= size and found[1] == _digest_of_first(file, there):
-        return there
+    if there <= size and (own := _digest_of_first(file, there)).hexdigest() == found[1]:
+        return there, own
     remove(link, partial)
-    return 0
+    return 0, hashlib.sha256()
 
 
 def _time(size: int) -> float:
@@ -110,22 +109,24 @@ def _time(size: int) -> float:
     return QUICK + size / _SLOWEST
 
 
-def _digest_of_first(file: Path, count: int) -> str:
+def _digest_of_first(file: Path, count: int) -> hashlib._Hash:
     found = hashlib.sha256()
     with file.open("rb") as opened:
         while count and (chunk := opened.read(min(CHUNK, count))):
             found.update(chunk)
             count -= len(chunk)
-    return found.hexdigest()
+    return found
 
 
 def _rest(file: Path, done: int, own: hashlib._Hash, moved: Callable[[int], object]) -> Iterator[bytes]:
-    """The file's bytes behind the first `done`; all of them go into the digest `own`."""
+    """The file's bytes behind the first `done`, which the digest `own` has already; it takes these too.
+
+    Those before are not read again: a device that gets nothing for so long would count as stalled.
+    """
     with file.open("rb") as opened:
-        read = 0
+        opened.seek(done)
         while chunk := opened.read(CHUNK):
             own.update(chunk)
-            read += len(chunk)
-            moved(read)
-            if read > done:
-                yield chunk[max(0, len(chunk) - (read - done)) :]
+            done += len(chunk)
+            moved(done)
+            yield chunk

@@ -53,13 +53,15 @@ class Remote:
                 mend=f"make one, and measure that: edgelm deploy {model.path} android -o BUNDLE",
             )  # fmt: skip
         require_bundle_runnable(model, workload)
-        with self.connected() as link:
-            machine, conditions = facts(link)
-            with self._runner(link, model, positions(workload), progress, self.time_limit) as runner:
-                return measured(
-                    runner, model, workload, link.name, progress,
-                    conditions=conditions, machine=machine, memory=lambda: memory(runner),
-                )  # fmt: skip
+        with (
+            self.connected() as link,
+            self._runner(link, model, positions(workload), progress, self.time_limit) as runner,
+        ):
+            machine, conditions = facts(link)  # as they are now: pushing may have taken an hour
+            return measured(
+                runner, model, workload, link.name, progress,
+                conditions=conditions, machine=machine, memory=lambda: memory(runner),
+            )  # fmt: skip
 
     @contextlib.contextmanager
     def started(

@@ -79,6 +79,7 @@ def conditions(told: dict[str, list[str]]) -> dict[str, Any]:
     battery = _number(_first(told, "battery"))
     found: dict[str, Any] = {
         "load_average_1min": _first(told, "load").partition(" ")[0],
+        "cores_allowed": _number(_first(told, "cores")),
         "memory_available_bytes": _bytes(_first(told, "MemAvailable")),
         "governor": "+".join(sorted(set(told.get("governor", [])))),
         "temperature_celsius": max(zones.values(), default=None),

@@ -13,6 +13,7 @@ import re
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from edgelm.bundle import MODEL, Bundle
@@ -24,25 +25,41 @@ from edgelm.native.runner import Runner, command
 
 _KILLED = 137  # what a shell makes of SIGKILL
 _CANNOT_RUN = (126, 127)
+_WRITTEN_SECONDS = 1.0  # until whoever claims a device has written who that is
 
-# $1: a new folder, in which the numbers of the two processes stand; the rest: the program.
+# $1: a new folder, in which the program's number stands; the rest: the program. The number of what hands stdin on comes
+# before stdin itself, so that it is known even if the program ends at once.
 _RUN = """
 folder=$1
 shift
 mkdir -p "$folder" || exit 1
 exec 3<&0
 {
-  sh -c 'echo $$ > "$0/input"; exec cat' "$folder" <&3
+  sh -c 'echo $$; exec cat' <&3
   kill -9 $(cat "$folder/runner")
 } 2> /dev/null | {
   exec 3<&-
+  read -r input || exit 1
   sh -c 'echo $$ > "$0/runner"; exec "$@"' "$folder" "$@"
   code=$?
-  kill $(cat "$folder/input") 2> /dev/null
   rm -rf "$folder"
+  kill "$input" 2> /dev/null
   exit $code
 }
 """
+# $1: our folder, $2: who claims it, $3: whose claim is broken, if it is still that one's. Says whose it is then.
+_CLAIM = """
+mkdir -p "$1/run" && cd "$1/run" || exit
+owner() { found=$(cat claim/owner 2> /dev/null); echo "${found:-nobody}"; }
+if [ -d claim ] && [ "$(owner)" = "$3" ]; then rm -rf claim; fi
+if [ -d claim ]; then :
+elif mkdir claim; then echo "$2" > claim/owner || { rm -rf claim; exit 1; }
+elif [ ! -d claim ]; then exit 1
+fi
+owner
+"""
+_RELEASE = 'if [ "$(cat "$1/run/claim/owner")" = "$2" ]; then rm -rf "$1/run/claim"; fi'
+_NOBODY = "nobody"  # has a claim that is not written yet, or of which no more was written
 _RUNNING = """
 cd "$1/run" || exit 0
 for name in *; do
@@ -68,37 +85,39 @@ def started(
 ) -> Iterator[Runner]:
     """The bundle's program on the device, its model loaded; the bundle is installed where it is not.
 
-    One runs at a time on a device: what an earlier one of this process, or of one that is gone, left is ended.
+    One pushes and runs at a time on a device: what an earlier one of this process, or of one that is gone, left is
+    ended.
     `launch`: words before the program, such as `taskset f0`. With `keep` 0 the bundle is removed from the device
     afterwards. `time_limit`: seconds until it is ended; 0 sets none.
 
     Raises:
-        Unsupported: the model does not fit; another's program is running; the system ended ours; time is up.
+        Unsupported: the model does not fit; another uses the device; the system ended ours; time is up.
         BadFile: the model is damaged. If it is so on the device alone, it is removed there, to be pushed anew.
         Unreachable, and others: see `install`.
     """
-    installed = install(link, bundle, progress, keep=keep)
-    _end_what_was_left(link)
-    folder = f"{link.folder}/run/{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
-    program = command(
-        installed.runner, installed.model, context=context, threads=threads, memory_limit=memory_limit
-    )  # fmt: skip
-    progress("loading the model", 0, 1)
-    try:
-        with _Timed(link.start(["sh", "-c", _RUN, "sh", folder, *launch, *program]), time_limit) as timed:
-            try:
-                runner = _loaded(link, bundle, installed, timed.process)
-                progress("loading the model", 1, 1)
-                yield runner
-                runner.close()
-            except EdgelmError as error:
-                if (other := _behind(link, error, timed)) is None:
-                    raise
-                raise other from error
-    finally:
-        if not keep:
-            with contextlib.suppress(EdgelmError):  # what could not be removed is removed by the next that keeps less
-                forget(link, installed)
+    with _claimed(link) as name:
+        _end_what_was_left(link)
+        installed = install(link, bundle, progress, keep=keep)
+        program = command(
+            installed.runner, installed.model, context=context, threads=threads, memory_limit=memory_limit
+        )  # fmt: skip
+        progress("loading the model", 0, 1)
+        words = ["sh", "-c", _RUN, "sh", f"{link.folder}/run/{name}", *launch, *program]
+        try:
+            with _Timed(link.start(words), time_limit) as timed:
+                try:
+                    runner = _loaded(link, bundle, installed, timed.process)
+                    progress("loading the model", 1, 1)
+                    yield runner
+                    runner.close()
+                except EdgelmError as error:
+                    if (other := _behind(link, error, timed)) is None:
+                        raise
+                    raise other from error
+        finally:
+            if not keep:
+                with contextlib.suppress(EdgelmError):  # what stays is removed by the next that keeps less
+                    forget(link, installed)
 
 
 class _Timed:
@@ -174,6 +193,31 @@ def _behind(link: Link, error: EdgelmError, timed: _Timed) -> EdgelmError | None
     return link.explain(code, words)
 
 
+@contextlib.contextmanager
+def _claimed(link: Link) -> Iterator[str]:
+    """A name under which the device is ours: nobody else removes there what is being pushed, or starts a program.
+
+    Raises:
+        Unsupported: a process that may still live has claimed it.
+    """
+    own, broken = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}", ""
+    while (owner := link.script(_CLAIM, link.folder, own, broken).strip()) != own:
+        if owner == _NOBODY:
+            time.sleep(_WRITTEN_SECONDS)
+        elif not _left_behind(owner):
+            host, process, _ = owner.rsplit(".", 2)
+            free = link.typed(["rm", "-rf", f"{link.folder}/run/claim"])
+            raise Unsupported(f"{link.name} is in use by process {process} of {host}",
+                              why="two at once would remove each other's files, and share its memory and its time",
+                              mend=f"wait for it; if it is gone: {free}")  # fmt: skip
+        broken = owner
+    try:
+        yield own
+    finally:
+        with contextlib.suppress(EdgelmError):  # a claim that stays is broken once this process is gone
+            link.script(_RELEASE, link.folder, own)
+
+
 def _end_what_was_left(link: Link) -> None:
     """End programs of ours whose connection was lost, which the device may not have noticed.
 
@@ -182,12 +226,18 @@ def _end_what_was_left(link: Link) -> None:
     """
     for row in link.script(_RUNNING, link.folder).splitlines():
         name, number = row.split()
-        host, process, _ = name.rsplit(".", 2)
-        if host != _host() or (int(process) != os.getpid() and _lives(int(process))):
+        if not _left_behind(name):
+            host, process, _ = name.rsplit(".", 2)
             raise Unsupported(f"{link.name} runs a model for process {process} of {host}",
                               why="two at once would share its memory and its time",
                               mend=f"wait for it, or end it: {link.typed(['kill', number])}")  # fmt: skip
         link.script('kill -9 "$1" || true; rm -rf "$2"', number, f"{link.folder}/run/{name}")
+
+
+def _left_behind(name: str) -> bool:
+    """Whether what has this name is of a process that is gone, or an earlier one of this process."""
+    host, process, _ = name.rsplit(".", 2)
+    return host == _host() and (int(process) == os.getpid() or not _lives(int(process)))
 
 
 def _lives(process: int) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelm.bundle import Bundle
+from edgelm.bundle import MODEL, Bundle
 from edgelm.chat import Prompt, Prompting
 from edgelm.checkpoint import Checkpoint
 from edgelm.engines.base import Reply, Request
@@ -25,6 +25,7 @@ from edgelm.plugins import parse
 REVISION = 1  # of what this engine computes: a change that may change an answer makes another
 EMULATOR = "qemu-aarch64-static"
 RUNNER = "runner"  # in a bundle
+RESERVED = 4096  # tokens for which memory is reserved if nothing is said
 _CHUNK = 16  # tokens that are made before a stop string is looked for
 
 
@@ -35,9 +36,10 @@ class LlamaCpp:
     Attributes:
         bundle: folder that `edgelm deploy` made of the checkpoint that is asked.
         device: local is this machine's processor; emulated is the bundle's program on an imitated one; else a device,
-            such as adb or ssh:user@host.
+            such as adb or ssh:user@host+port=8022 (options behind +, where they stand behind commas elsewhere).
         threads: 0 is what the program chooses.
-        context: tokens of a question and its answer together; 0 is what the model was made for.
+        context: tokens of a question and its answer together, for which memory is reserved; 0 is what the model was
+            made for, but at most 4,096.
         truncate: which part of a prompt that is too long goes; left would leave no room for the answer.
     """
 
@@ -76,22 +78,33 @@ class LlamaCpp:
             raise BadOption(f"{self.bundle} was not made of {checkpoint.path}",
                             why=f"it was made of the checkpoint {bundle.listing.checkpoint[:12]}…",
                             mend=f"edgelm deploy {checkpoint.path} gguf -o BUNDLE")  # fmt: skip
+        bundle.verify(*(name for name in (MODEL, RUNNER) if name in bundle.listing.files))
         rendering = Rendering(checkpoint, prompting, self.truncate)
         _require_plain(rendering)
-        context = self.context or rendering.context
+        context = self.context or min(rendering.context, RESERVED)
         rendering.context = min(rendering.context, context)
         with self._started(bundle, context) as runner:
             yield LlamaCppSession(rendering, runner)
 
     def _started(self, bundle: Bundle, context: int) -> AbstractContextManager[Runner]:
-        if self.device not in ("local", "emulated"):
-            found: AbstractContextManager[Runner] = parse("devices", self.device).started(bundle, context=context)
-            return found
-        runner = str(built("host", lambda what, done, of: None))
-        before: list[str] = []
-        if self.device == "emulated":
-            before, runner = [_emulator()], str(_own_program(bundle))
+        if self.device == "local":
+            words = [str(built("host"))]
+        elif self.device == "emulated":
+            words = [_emulator(), str(_own_program(bundle))]
+        else:
+            return self._started_there(bundle, context)
+        *before, runner = words
         return started([*before, *command(runner, str(bundle.model), context=context, threads=self.threads)])
+
+    def _started_there(self, bundle: Bundle, context: int) -> AbstractContextManager[Runner]:
+        spec = self.device.replace("+", ",")
+        if self.threads:
+            raise BadOption(f"threads={self.threads} is not for a device", mend=f"device={self.device}+threads=4")
+        if not hasattr(device := parse("devices", spec), "started"):
+            raise BadOption(f"device={self.device} runs no bundle for an engine",
+                            mend="give local, emulated, adb or ssh:user@host")  # fmt: skip
+        found: AbstractContextManager[Runner] = device.started(bundle, context=context)
+        return found
 
 
 class LlamaCppSession:

@@ -30,6 +30,7 @@ _CONDITIONS = {
     "load_average_1min": "Load, mean of a minute", "temperature_celsius": "Temperature, °C",
     "memory_available_bytes": "Memory that was free", "memory_limit_bytes": "Memory, at the most",
 }  # fmt: skip
+_SLOW_GOVERNORS = {"powersave", "conservative"}
 _PARTS = {"weights": "Weights", "kv": "Keys and values", "activations": "Activations", "buffers": "Buffers",
           "loading": "File, while it is widened", "runtime": "Program"}  # fmt: skip
 
@@ -111,7 +112,7 @@ def cautions(speed: Speed) -> Iterator[str]:
     load, cores = conditions.get("load_average_1min"), conditions.get("cores_allowed")
     if load and cores and load > cores / 2:
         yield f"The machine was busy when it began: a load of {load:.1f} on {cores} cores."
-    if conditions.get("governor") in ("powersave", "conservative"):
+    if not _SLOW_GOVERNORS.isdisjoint(str(conditions.get("governor")).split("+")):  # cores may have several
         yield f"The processor's governor was {conditions['governor']}."
     yield from found.get("notes") or []
 

@@ -56,9 +56,9 @@ def measure(
             made_by=f"edgelm {__version__}",
             **_extra(Demands.of(model.shape, weights, workload), measurement, workload, phones),
         )
-        with contextlib.suppress(MissingPackage):  # figures are not lost for want of a page
-            write_bytes(folder / PAGE, page(report).encode())
         report.save(folder)
+    with contextlib.suppress(MissingPackage):  # figures are not lost for want of a page
+        write_bytes(out / PAGE, page(report).encode())
     return report
 
 
@@ -77,6 +77,10 @@ def require_same(model: Checkpoint | Bundle, there: Report) -> None:
     if there.checkpoint != digest:
         raise BadOption(f"the report to calibrate with is of another model, {there.name}",
                         why=f"digests {there.checkpoint[:12]} and {digest[:12]}",
+                        mend="measure the same bundle on both devices")  # fmt: skip
+    if there.bytes != (here := stored(model).bytes):
+        raise BadOption(f"the report to calibrate with is of {there.bytes:,} bytes of weights, here are {here:,}",
+                        why="bytes of a token are reckoned from those here",
                         mend="measure the same bundle on both devices")  # fmt: skip
 
 

@@ -116,8 +116,7 @@ def _build(
     jobs = len(os.sched_getaffinity(0))
     _run([str(ninja), "-C", str(made), f"-j{jobs}", RUNNER], log, end, lock,
          lambda done, of: progress(label, done, of))  # fmt: skip
-    write_bytes(runner, without_symbols((made / RUNNER).read_bytes()))
-    runner.chmod(0o755)
+    write_bytes(runner, without_symbols((made / RUNNER).read_bytes()), 0o755)
 
 
 def _run(command: list[str], log: Path, end: float, lock: int, step: Callable[[int, int], object]) -> None:

@@ -1,7 +1,12 @@
-"""The source of llama.cpp: it travels in a pinned source distribution, and lies unpacked in the cache."""
+"""The source of llama.cpp: it travels in a pinned source distribution, and lies unpacked in the cache.
+
+The command that fetches it is logged (`edgelm.native.source`, level INFO) as it would be typed.
+"""
 
 from __future__ import annotations
 
+import logging
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +27,8 @@ SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 ARCHIVE = f"llama_cpp_python-{VERSION}.tar.gz"
 
 Progress = Callable[[str, int, int], object]  # what is being done, how much of it is, of how much
+
+_log = logging.getLogger(__name__)
 
 _PIP_SECONDS = 900
 # What a build reads: other backends, tools, tests and media stay behind.
@@ -81,6 +88,7 @@ def _fetched(folder: Path) -> Path:
         sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
         "--no-binary", PACKAGE, "--require-hashes", "-r", str(wanted), "--dest", str(folder),
     ]  # fmt: skip
+    _log.info("$ %s", shlex.join(command))
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
     except subprocess.TimeoutExpired:

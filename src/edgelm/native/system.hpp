@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +20,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ggml.h"
 
@@ -73,31 +76,42 @@ inline long number_in(const std::string & path, long other) {
     return file >> value ? value : other;
 }
 
-// Physical cores that this process may use, without those slower than half of the fastest: a phone's small cores
-// would make the large ones wait.
+// Physical cores among some processors, without those weaker than half of the strongest: a phone's small cores would
+// make the large ones wait. The kernel's capacity tells them apart; their frequency, where it knows none, hardly does.
+inline int fitting_cores(const std::vector<int> & processors, const std::string & folder) {
+    // Clusters number their cores anew on some boards: capacity and frequency tell these apart.
+    std::set<std::array<long, 4>> cores;  // capacity, frequency, package, core
+    for (const int processor : processors) {
+        const std::string own = folder + "/cpu" + std::to_string(processor);
+        cores.insert({number_in(own + "/cpu_capacity", 0), number_in(own + "/cpufreq/cpuinfo_max_freq", 0),
+                      number_in(own + "/topology/physical_package_id", 0),
+                      number_in(own + "/topology/core_id", processor)});
+    }
+    if (cores.empty()) {
+        return 1;
+    }
+    const size_t measure = (*cores.begin())[0] > 0 ? 0 : 1;  // the lowest capacity comes first: all are known
+    long strongest = 0;
+    for (const auto & core : cores) {
+        strongest = std::max(strongest, core[measure]);
+    }
+    return int(std::count_if(cores.begin(), cores.end(),
+                             [&](const auto & core) { return core[measure] * 2 >= strongest; }));
+}
+
+// The number of threads: one for each fitting core that this process may use.
 inline int fitting_threads() {
     cpu_set_t allowed;
     CPU_ZERO(&allowed);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
-        return 1;
-    }
-    std::map<std::pair<long, long>, long> cores;  // (package, core) -> highest frequency
-    long fastest = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &allowed)) {
-            const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
-            const long frequency = number_in(folder + "/cpufreq/cpuinfo_max_freq", 0);
-            const long core = number_in(folder + "/topology/core_id", cpu);
-            // Clusters number their cores anew on some boards; frequencies tell these apart.
-            cores[{number_in(folder + "/topology/physical_package_id", 0) * (1L << 40) + frequency, core}] = frequency;
-            fastest = frequency > fastest ? frequency : fastest;
+    std::vector<int> processors;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+            if (CPU_ISSET(processor, &allowed)) {
+                processors.push_back(processor);
+            }
         }
     }
-    int fitting = 0;
-    for (const auto & core : cores) {
-        fitting += core.second * 2 >= fastest;
-    }
-    return fitting > 0 ? fitting : 1;
+    return fitting_cores(processors, "/sys/devices/system/cpu");
 }
 
 // Last words. What llama.cpp checks by aborting, and what a hostile file makes it do, ends in a line of the protocol.

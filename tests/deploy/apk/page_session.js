@@ -112,6 +112,16 @@ const SCENES = {
     const over = await through(session, answering);
     return { phases, over, why: session.why, end: session.answer.end, log: session.log };
   },
+  async breaks_down_while_answering() {
+    const { bridge, session } = opened({ deaf: true });
+    const answering = session.ask("x");
+    session.tick();
+    await rest();
+    bridge.say({ error: { kind: "internal", what: "the runner broke down", mend: "its last words are on stderr" } });
+    bridge.end(3, "assertion failed");
+    await through(session, answering);
+    return { phase: session.phase, why: session.why, log: session.log, end: session.answer.why };
+  },
   async refuses_the_file() {
     const { bridge, session } = opened({ loads: false });
     bridge.say({ error: { kind: "file", what: "the file is cut off", mend: "push it again" } });

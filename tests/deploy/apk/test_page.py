@@ -129,6 +129,12 @@ def test_a_runner_that_is_killed_was_out_of_memory(scenes: dict[str, Any]) -> No
     assert scenes["refuses_the_file"]["said"]["mend"] == "push it again"
 
 
+def test_a_runner_that_breaks_down_was_not_out_of_memory(scenes: dict[str, Any]) -> None:
+    assert scenes["breaks_down_while_answering"] == {
+        "phase": "died", "why": "code 3", "log": "assertion failed", "end": "the runner broke down",
+    }  # fmt: skip
+
+
 def test_it_measures_the_exact_workload_as_edgelm_does(scenes: dict[str, Any]) -> None:
     scene = scenes["measures"]
     report, generated = scene["kept"], [one for one in scene["asked"] if one["op"] == "generate"]

@@ -39,7 +39,9 @@ esac
 STUBS = {
     "getprop": 'case "$1" in *abilist) echo "${ABIS-arm64-v8a,armeabi-v7a}" ;; *sdk) echo "${LEVEL-34}" ;; esac',
     "pm": '[ ! -f "$PHONE/base.apk" ] || echo "package:$PHONE/base.apk"',
-    "am": 'case "$1" in start) mkdir -p "$PHONE/sdcard/Android/data/app.edgelm/files" ;; esac',
+    "am": 'case "$1" in start) mkdir -p "$PHONE/sdcard/Android/data/app.edgelm/files"; echo "${OPENED-}" ;; esac',
+    "mv": '[ -z "${STUCK-}" ] || { echo "mv: $STUCK" >&2; exit 1; }; exec /bin/mv "$@"',
+    "rm": '[ -z "${KEEPS-}" ] || { echo "rm: $KEEPS" >&2; exit 1; }; exec /bin/rm "$@"',
     "df": 'echo "Filesystem 1K-blocks Used Available Use%"; echo "/x 9 9 ${FREE-9999999} 9%"',
 }
 RUNNER = """\
@@ -173,6 +175,14 @@ def test_clean_removes_what_was_sent(bundle: Bundle) -> None:
     assert list((phone / "tmp").iterdir()) == []
 
 
+def test_what_cannot_be_removed_is_said(bundle: Bundle) -> None:
+    _, _, ask = bundle
+    ask("run.sh", "x")
+    result = ask("run.sh", "--clean", KEEPS="Operation not permitted")
+    assert result.returncode == 2
+    assert "rm: Operation not permitted" in result.stderr
+
+
 def test_help_is_the_head_of_the_script(bundle: Bundle) -> None:
     _, _, ask = bundle
     said = ask("run.sh").stdout
@@ -189,6 +199,7 @@ def test_help_is_the_head_of_the_script(bundle: Bundle) -> None:
         ({"FREE": "1"}, "free some space"),
         ({"TORN": "1"}, "could not be pushed"),
         ({"BENT": "1"}, "did not arrive whole"),
+        ({"STUCK": "Read-only file system"}, "mv: Read-only file system"),
     ],
 )
 def test_faults_are_said_and_a_second_try_works(bundle: Bundle, script: str, fault: dict[str, str], said: str) -> None:
@@ -196,6 +207,7 @@ def test_faults_are_said_and_a_second_try_works(bundle: Bundle, script: str, fau
     result = ask(script, "x", **fault)
     assert result.returncode == 2
     assert said in result.stderr
+    assert "ready" not in result.stdout
     assert not list(phone.rglob("*.partial"))
     again = ask(script, "x")
     assert again.returncode == 0, again.stderr
@@ -236,6 +248,7 @@ def test_installing_twice_sends_once(bundle: Bundle) -> None:
         ({"REFUSED": "INSTALL_FAILED_INSUFFICIENT_STORAGE"}, "storage is full"),
         ({"REFUSED": "INSTALL_FAILED_OTHER"}, "INSTALL_FAILED_OTHER"),
         ({"LEVEL": "25"}, "26 (Android 8)"),
+        ({"OPENED": "Error: Activity class does not exist."}, "could not be opened"),
     ],
 )
 def test_an_app_that_cannot_be_installed(bundle: Bundle, fault: dict[str, str], said: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,6 +44,14 @@ def test_a_failure_tells_the_last_words_and_no_secret() -> None:
         tools.run(command, seconds=30, secret="s3cret")
     assert failed.value.why == "the key … is wrong"
     assert "s3cret" not in str(failed.value)
+
+
+def test_commands_are_logged_as_they_would_be_typed_without_the_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, tools.__name__)
+    command = [sys.executable, "-c", "print('a b')", "pass:s3cret"]
+    tools.run(command, seconds=30, secret="s3cret")
+    (shown,) = caplog.messages
+    assert shlex.split(shown) == ["$", *command[:3], "pass:…"]
 
 
 def test_a_command_that_hangs_is_ended() -> None:

@@ -1,10 +1,15 @@
-"""The outside tools that make an APK: where they are, which Debian packages bring them, and how they are run."""
+"""The outside tools that make an APK: where they are, which Debian packages bring them, and how they are run.
+
+Commands are logged (`edgelm.deploy.apk.tools`, level INFO) as they would be typed, secrets masked.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +29,8 @@ _PACKAGES = {
     "keytool": "default-jre-headless", "framework": "android-framework-res", "smali": "libsmali-java",
 }  # fmt: skip
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")  # Java for a second of work
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,14 +105,15 @@ def run(
         command: words; the first is the program.
         seconds: after which it is ended.
         environment: variables beside those that are there.
-        secret: a word that no error may show.
+        secret: a word that neither an error nor the log may show.
 
     Raises:
         EdgelmError: it failed, took too long, or could not be started; with its last words.
         NoSpace: the disk is full.
     """
     program = Path(command[0]).name
-    shown = " ".join(word.replace(secret, "…") if secret else word for word in command)
+    shown = shlex.join(word.replace(secret, "…") if secret else word for word in command)
+    _log.info("$ %s", shown)
     try:
         result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
                                 stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})  # fmt: skip

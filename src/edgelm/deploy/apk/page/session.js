@@ -121,11 +121,11 @@ class Session {
       const code = heard.ended.code,
         memory = code === KILLED || (code === 3 && (!this.said || this.said.kind === "memory"));
       this.die(memory ? "memory" : `code ${code}`, heard.ended.log);
-    } else if (heard.error && !this.waiting) {
-      this.said = heard.error; // an error while loading: the end of the runner follows
+    } else if (heard.error) {
+      this.said = heard.error; // the end of the runner may follow, and its code alone does not say why
+      this.drop(new Failed(heard.error.what));
     } else if (this.waiting) {
-      if (heard.error) this.drop(new Failed(heard.error.what));
-      else if ("token" in heard) this.waiting.token(heard);
+      if ("token" in heard) this.waiting.token(heard);
       else {
         const { take } = this.waiting;
         this.waiting = null;

@@ -20,6 +20,22 @@ on_phone() {
   adb shell "$1" < /dev/null | tr -d '\r'
 }
 
+# do_on_phone COMMANDS: they must end well. The phone says so itself: not every adb hands on how they ended.
+do_on_phone() {
+  said="$(on_phone "{ $1; } 2>&1 && echo all is done")"
+  case "$said" in
+    *'all is done') ;;
+    *) fail "the phone did not do this: $1" "${said:-it said nothing; check the cable, then run this again}" ;;
+  esac
+}
+
+open_app() {
+  do_on_phone "am start -n $package/$activity"
+  case "$said" in
+    *Error:*) fail "the app could not be opened" "$said" ;;
+  esac
+}
+
 sha256_on_phone() {
   on_phone "sha256sum '$1' 2>/dev/null" | cut -c1-64
 }
@@ -49,7 +65,7 @@ else
 fi
 
 # The app makes its folder itself: what adb makes there, Android may not let the app read.
-on_phone "am start -n $package/$activity" > /dev/null
+open_app
 waited=0
 until [ "$(on_phone "ls -d $folder 2>/dev/null")" = "$folder" ]; do
   [ "$waited" -lt 30 ] || fail "the app did not make its folder $folder" "unlock the phone, open the app once, then run this again"
@@ -61,7 +77,7 @@ if [ "$(on_phone "stat -c %s $folder/model.gguf 2>/dev/null")" = "$model_size" ]
   [ "$(sha256_on_phone "$folder/model.gguf")" = "$model_sha256" ]; then
   echo "the weights are there"
 else
-  on_phone "am force-stop $package; rm -f $folder/model.gguf $folder/model.gguf.partial"
+  do_on_phone "am force-stop $package; rm -f $folder/model.gguf $folder/model.gguf.partial"
   free="$(on_phone "df -k /sdcard" | awk 'END { print $4 }')"
   case "$free" in
     '' | *[!0-9]*) ;;
@@ -76,7 +92,7 @@ else
     on_phone "rm -f $folder/model.gguf.partial"
     fail "the weights did not arrive whole" "run this again"
   fi
-  on_phone "chmod 0664 $folder/model.gguf.partial 2>/dev/null; mv $folder/model.gguf.partial $folder/model.gguf"
-  on_phone "am start -n $package/$activity" > /dev/null
+  do_on_phone "chmod 0664 $folder/model.gguf.partial 2>/dev/null; mv $folder/model.gguf.partial $folder/model.gguf || { rm -f $folder/model.gguf.partial; false; }"
+  open_app
 fi
 echo "ready: the app is open on the phone"

@@ -30,6 +30,15 @@ on_phone() {
   adb shell "$1" < /dev/null | tr -d '\r'
 }
 
+# do_on_phone COMMANDS: they must end well. The phone says so itself: not every adb hands on how they ended.
+do_on_phone() {
+  said="$(on_phone "{ $1; } 2>&1 && echo all is done")"
+  case "$said" in
+    *'all is done') ;;
+    *) fail "the phone did not do this: $1" "${said:-it said nothing; check the cable, then run this again}" ;;
+  esac
+}
+
 require_phone() {
   command -v adb > /dev/null || fail "adb is not installed" "on Debian: sudo apt-get install adb"
   state="$(adb get-state 2>&1)" || fail "no phone is reached: $state" \
@@ -50,7 +59,7 @@ bring() {
     '' | *[!0-9]*) ;;
     *) [ "$free" -gt "$(($3 / 1024))" ] || fail "the phone has $free KB free, $1 needs $(($3 / 1024)) KB" "free some space on it" ;;
   esac
-  on_phone "mkdir -p $folder && rm -f $folder/$1 $folder/$1.sha256 $folder/$1.partial"
+  do_on_phone "mkdir -p $folder && rm -f $folder/$1 $folder/$1.sha256 $folder/$1.partial"
   adb push "$1" "$folder/$1.partial" < /dev/null >&2 || {
     on_phone "rm -f $folder/$1.partial" || true
     fail "$1 could not be pushed" "check cable and storage, then run this again"
@@ -60,7 +69,7 @@ bring() {
     on_phone "rm -f $folder/$1.partial"
     fail "$1 did not arrive whole" "run this again"
   fi
-  on_phone "chmod 755 $folder/$1.partial && mv $folder/$1.partial $folder/$1 && echo $2 > $folder/$1.sha256"
+  do_on_phone "chmod 755 $folder/$1.partial && mv $folder/$1.partial $folder/$1 && echo $2 > $folder/$1.sha256 || { rm -f $folder/$1.partial; false; }"
 }
 
 begin() {
@@ -174,6 +183,6 @@ measure() {
 case "${1-}" in
   '' | -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" ;;
   --measure) measure ;;
-  --clean) require_phone; on_phone "rm -rf $folder" ;;
+  --clean) require_phone; do_on_phone "rm -rf $folder" ;;
   *) answer "$*" ;;
 esac
