@@ -50,7 +50,7 @@ exec 3<&0
 # $1: our folder, $2: who claims it, $3: whose claim is broken, if it is still that one's. Says whose it is then.
 _CLAIM = """
 mkdir -p "$1/run" && cd "$1/run" || exit
-owner() { found=$(cat claim/owner 2> /dev/null); echo "${found:-nobody}"; }
+owner() { found=; { read -r found < claim/owner; } 2> /dev/null; echo "${found:-nobody}"; }
 if [ -d claim ] && [ "$(owner)" = "$3" ]; then rm -rf claim; fi
 if [ -d claim ]; then :
 elif mkdir claim; then echo "$2" > claim/owner || { rm -rf claim; exit 1; }
@@ -58,7 +58,8 @@ elif [ ! -d claim ]; then exit 1
 fi
 owner
 """
-_RELEASE = 'if [ "$(cat "$1/run/claim/owner")" = "$2" ]; then rm -rf "$1/run/claim"; fi'
+_RELEASE = 'read -r owner < "$1/run/claim/owner"; if [ "$owner" = "$2" ]; then rm -rf "$1/run/claim"; fi'
+_CLAIMS = 4  # tries: one for a claim that is not written yet, one to break it, and again for another's meanwhile
 _NOBODY = "nobody"  # has a claim that is not written yet, or of which no more was written
 _RUNNING = """
 cd "$1/run" || exit 0
@@ -201,7 +202,12 @@ def _claimed(link: Link) -> Iterator[str]:
         Unsupported: a process that may still live has claimed it.
     """
     own, broken = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}", ""
-    while (owner := link.script(_CLAIM, link.folder, own, broken).strip()) != own:
+    for left in reversed(range(_CLAIMS)):
+        if (owner := link.script(_CLAIM, link.folder, own, broken).strip()) == own:
+            break
+        if not left:
+            raise Unsupported(f"{link.name} could not be claimed", why=f"{link.folder}/run/claim stays as it is",
+                              mend=f"remove it: {link.typed(['rm', '-rf', f'{link.folder}/run/claim'])}")  # fmt: skip
         if owner == _NOBODY:
             time.sleep(_WRITTEN_SECONDS)
         elif not _left_behind(owner):
