@@ -18,6 +18,7 @@ from edgelm import plugins
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
 from edgelm.errors import BadFile, MissingInput, MissingPackage, NoSpace, Unsupported
+from edgelm.native.runner import command, started
 
 PLAIN = {
     "embed_tokens": "token_embd", "norm": "output_norm", "final_layernorm": "output_norm", "lm_head": "output",
@@ -249,3 +250,14 @@ def test_without_the_gguf_package_the_error_says_what_to_install(monkeypatch: py
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(MissingPackage, match=r"\[deploy\]"):
         plugins.parse("deploy", "gguf")
+
+
+@pytest.mark.parametrize("name", ["phi3", "my-Phi-3-small", "modern-bert-like", "phi-2-small"])
+def test_a_name_that_llama_cpp_takes_for_another_model_is_left_out(
+    make_checkpoint: Any, tmp_path: Path, host_runner: Path, name: str
+) -> None:
+    make_checkpoint("phi").rename(tmp_path / name)
+    found = keys(export(tmp_path / name, tmp_path / "bundle"))
+    assert found.get("general.name") == (name if name == "phi-2-small" else None)
+    with started(command(str(host_runner), str(tmp_path / "bundle/model.gguf"), context=64)) as runner:
+        assert runner.ready.arch == "phi2"

@@ -38,7 +38,7 @@ def requests(stop: tuple[str, ...] = ()) -> list[Request]:
     return [Request(str(place), place, ask(text), 20, stop) for place, text in enumerate(TEXTS)]
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "phi"])
 def test_it_answers_as_transformers(bundled: Any, host_runner: Path, family: str) -> None:
     checkpoint, bundle = bundled(family)
     with HF(batch=1).open(checkpoint, "base") as plain:

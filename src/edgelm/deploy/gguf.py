@@ -27,6 +27,8 @@ from edgelm.deploy.gguf_metadata import family_of, write_metadata
 from edgelm.deploy.gguf_tensors import NUMPY_DTYPES, Export, plan
 from edgelm.deploy.gguf_vocab import read_vocabulary
 
+# In a model of such a name llama.cpp looks for that model's special tokens, and ends where they are missing.
+_OTHERS = ("phi-3", "phi3", "modern-bert")
 _FILE_TYPES = {"F16": gguf.LlamaFileType.MOSTLY_F16, "F32": gguf.LlamaFileType.ALL_F32}
 
 
@@ -56,7 +58,9 @@ class GGUF:
         vocabulary = read_vocabulary(checkpoint, self.pre)
         arch = gguf.MODEL_ARCH_NAMES[family.arch]
         with contextlib.closing(gguf.GGUFWriter(out / MODEL, arch)) as writer:
-            writer.add_name(checkpoint.card.slot or checkpoint.card.base or checkpoint.path.resolve().name)
+            name = checkpoint.card.slot or checkpoint.card.base or checkpoint.path.resolve().name
+            if not any(other in name.lower() for other in _OTHERS):
+                writer.add_name(name)
             if checkpoint.card.licence:
                 writer.add_license(checkpoint.card.licence)
             writer.add_file_type(_FILE_TYPES[self.dtype])
