@@ -67,17 +67,19 @@ def with_transformers(folder: Path, threads: int) -> Timed:
     torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
-    @torch.no_grad()
-    def once() -> tuple[float, float]:
-        began = time.perf_counter()
-        made = model(torch.tensor([prompt()]), use_cache=True, logits_to_keep=1)
-        read = time.perf_counter()
-        for _ in range(ANSWER):
-            next_11 = made.logits[:, -1:].argmax(-1)
-            made = model(next_11, past_key_values=made.past_key_values, use_cache=True)
-        return 1000 * (read - began) / PROMPT, 1000 * (time.perf_counter() - read) / ANSWER
+    return lambda: read_and_written(model, prompt(), ANSWER)
 
-    return once
+
+@torch.no_grad()
+def read_and_written(model: Any, ids: list[int], answer: int) -> tuple[float, float]:
+    """Milliseconds a token of a prompt, and of so many tokens behind it."""
+    began = time.perf_counter()
+    made = model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
+    read = time.perf_counter()
+    for _ in range(answer):
+        next_11 = made.logits[:, -1:].argmax(-1)
+        made = model(next_11, past_key_values=made.past_key_values, use_cache=True)
+    return 1000 * (read - began) / len(ids), 1000 * (time.perf_counter() - read) / answer
 
 
 ENGINES: dict[str, Callable[[Path, int], Timed]] = {"llama.cpp": with_llama_cpp, "transformers": with_transformers}

@@ -18,13 +18,13 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import torch
 from compress_memory import random_checkpoint
+from compress_speed import read_and_written
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
@@ -72,16 +72,9 @@ def transformers(folder: Path, threads: int) -> Once:
     torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
-    @torch.no_grad()
     def once() -> tuple[float, float]:
-        began = time.perf_counter()
-        made = model(torch.tensor([prompt()]), use_cache=True, logits_to_keep=1)
-        token_11 = made.logits[:, -1:].argmax(-1)
-        read = time.perf_counter()
-        for _ in range(ANSWER):
-            made = model(token_11, past_key_values=made.past_key_values, use_cache=True)
-            token_11 = made.logits[:, -1:].argmax(-1)
-        return PROMPT / (read - began), ANSWER / (time.perf_counter() - read)
+        read, written = read_and_written(model, prompt(), ANSWER)
+        return 1000 / read, 1000 / written
 
     return once
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from edgelm.devices.push import PARTIAL, digest, pull, push, remove
+from edgelm.devices.push import PARTIAL, digest, push, remove
 from edgelm.devices.transport import Link, Unreachable
 from edgelm.errors import BadFile, EdgelmError
 from edgelm.files import sha256_bytes
@@ -122,28 +121,6 @@ def test_a_device_without_the_program_for_digests_is_told_apart_from_changed_byt
     with pytest.raises(EdgelmError, match="lacks a program") as caught:
         digest(link, f"{device}/x", 1)
     assert "sha256sum" in caught.value.why
-
-
-def test_a_file_is_pulled_whole_or_not_at_all(device: Path, tmp_path: Path) -> None:
-    (device / "report of it").write_bytes(DATA)
-    pull(counting(), f"{device}/report of it", tmp_path / "report")
-    assert (tmp_path / "report").read_bytes() == DATA
-    with pytest.raises(EdgelmError):
-        pull(counting(), f"{device}/not there", tmp_path / "other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["on the device", "report"]
-
-
-def test_a_file_that_changed_while_it_was_pulled_is_refused(device: Path, tmp_path: Path) -> None:
-    class Grows(Link):
-        def take(self, argv: Sequence[str], target: IO[bytes], *, seconds: float) -> None:
-            with (device / "x").open("ab") as file:
-                file.write(b"more")
-            super().take(argv, target, seconds=seconds)
-
-    (device / "x").write_bytes(b"x")
-    with pytest.raises(BadFile, match="changed bytes"):
-        pull(Grows("here", ("sh", "-c"), "/"), f"{device}/x", tmp_path / "y")
-    assert [path.name for path in tmp_path.iterdir()] == ["on the device"]
 
 
 def test_removing_what_is_not_there_is_no_fault(device: Path) -> None:

@@ -122,15 +122,6 @@ def test_a_fault_while_feeding_ends_the_command() -> None:
         in_shell("sh").feed(["sh", "-c", "cat; sleep 60"], broken())
 
 
-def test_bytes_are_taken_as_they_are() -> None:
-    with open("/dev/null", "wb") as nowhere:  # noqa: PTH123
-        in_shell("sh").take(["true"], nowhere, seconds=9)
-        with pytest.raises(EdgelmError, match="exit code 1"):
-            in_shell("sh").take(["false"], nowhere, seconds=9)
-        with pytest.raises(Unreachable, match="did not answer"):
-            in_shell("sh").take(["sleep", "60"], nowhere, seconds=0.2)
-
-
 def test_a_started_command_is_talked_to() -> None:
     process = in_shell("sh").start(["sh", "-c", 'read word; echo "heard $word"; exit 4'])
     assert process.stdin and process.stdout

@@ -42,8 +42,8 @@ def failure(kind: str) -> dict[str, Any]:
 
 def test_the_command_line_names_what_is_asked_for() -> None:
     assert command("r", "m", context=5) == ["r", "--model", "m", "--context", "5"]
-    words = command("r", "m", context=5, threads=2, memory_limit=9, mmap=True, kv="f32")
-    assert words[5:] == ["--threads", "2", "--memory-limit", "9", "--mmap", "--kv", "f32"]
+    words = command("r", "m", context=5, threads=2, memory_limit=9)
+    assert words[5:] == ["--threads", "2", "--memory-limit", "9"]
 
 
 def test_answers_are_read() -> None:

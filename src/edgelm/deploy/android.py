@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,14 +21,15 @@ from edgelm.deploy.apk.key import Key, debug_key, own_key
 from edgelm.deploy.apk.package import ACTIVITY, App, build_apk
 from edgelm.deploy.apk.scripts import in_json, write_passage, write_scripts
 from edgelm.deploy.apk.tools import find_tools
-from edgelm.deploy.base import Progress
+from edgelm.deploy.base import Progress, counted
 from edgelm.deploy.gguf import GGUF
 from edgelm.deploy.gguf_vocab import read_vocabulary
+from edgelm.deploy.linux_aarch64 import RUNNER, place_runner
 from edgelm.errors import BadOption
 from edgelm.files import sha256_file
 from edgelm.native import build
 
-APK, RUNNER = "edgelm.apk", "runner"
+APK = "edgelm.apk"
 _PACKAGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _LONGEST_PACKAGE = 100
 
@@ -71,11 +70,10 @@ class Android:
         begins = read_vocabulary(checkpoint, self.pre).add_bos
         runner = build.built(_runner_target(), progress)
         GGUF(dtype=self.dtype, pre=self.pre).build(checkpoint, out, progress)
-        shutil.copyfile(runner, out / RUNNER)
-        (out / RUNNER).chmod(0o755)
+        place_runner(runner, out / RUNNER)
         card = card_of(
             checkpoint, package=self.package, dtype=self.dtype, begins=begins, chat=self.chat,
-            digest=checkpoint.compute_digest(_counted("digest of the checkpoint", _bytes_of(checkpoint), progress)),
+            digest=checkpoint.compute_digest(counted("digest of the checkpoint", checkpoint.path, progress)),
             model=_listed(out / MODEL, progress),
         )  # fmt: skip
         build_apk(App(self.package, card["name"], card, runner), out / APK, tools, key, progress)
@@ -106,22 +104,6 @@ def _runner_target() -> str:
     return "android-ndk" if os.environ.get("ANDROID_NDK") else "aarch64"
 
 
-def _bytes_of(checkpoint: Checkpoint) -> int:
-    return sum((checkpoint.path / name).stat().st_size for name in checkpoint.files)
-
-
 def _listed(file: Path, progress: Progress = lambda what, done, of: None) -> dict[str, Any]:
     size = file.stat().st_size
-    return {"sha256": sha256_file(file, _counted("digest of the weights", size, progress)), "size": size}
-
-
-def _counted(what: str, total: int, progress: Progress) -> Callable[[int], object]:
-    """Turn "so many bytes more" into "so many bytes of all"."""
-    done = 0
-
-    def add(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(what, done, total)
-
-    return add
+    return {"sha256": sha256_file(file, counted("digest of the weights", file, progress)), "size": size}

@@ -56,9 +56,9 @@ def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Pr
         "target": spec_of(target),
         "name": checkpoint.card.slot or checkpoint.card.base or checkpoint.path.resolve().name,
         "config": checkpoint.config,
-        "checkpoint": checkpoint.compute_digest(_count("read", checkpoint.path, progress)),
+        "checkpoint": checkpoint.compute_digest(counted("read", checkpoint.path, progress)),
         "files": {
-            file: {"sha256": sha256_file(folder / file, _count("check", folder / file, progress)),
+            file: {"sha256": sha256_file(folder / file, counted("check", folder / file, progress)),
                    "size": (folder / file).stat().st_size}
             for file in tree_files(folder)
         },
@@ -67,7 +67,7 @@ def _describe(checkpoint: Checkpoint, target: Target, folder: Path, progress: Pr
     }  # fmt: skip
 
 
-def _count(what: str, path: Path, progress: Progress) -> Callable[[int], object]:
+def counted(what: str, path: Path, progress: Progress) -> Callable[[int], object]:
     """Turn "so many bytes more" into "so many bytes of all"."""
     files = [path / name for name in tree_files(path)] if path.is_dir() else [path]
     total, done = sum(file.stat().st_size for file in files), 0

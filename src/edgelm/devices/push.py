@@ -6,14 +6,12 @@ What a lost connection leaves is `NAME.partial`; the next push goes on behind it
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgelm.devices.transport import QUICK, Link, Unreachable
 from edgelm.errors import BadFile, NoSpace
-from edgelm.files import CHUNK, sha256_file
+from edgelm.files import CHUNK
 
 PARTIAL = ".partial"
 _SLOWEST = 20 * 2**20  # bytes a second that a device reads and digests at least
@@ -61,25 +59,6 @@ def push(link: Link, file: Path, target: str, sha256: str, progress: Progress, *
     if not whole:
         raise BadFile(f"{file.name} arrived on {link.name} with changed bytes", why="its digest there is another one",
                       mend="give the command again; if it stays, try another cable or port")  # fmt: skip
-
-
-def pull(link: Link, source: str, file: Path, *, seconds: float = 600) -> None:
-    """Make `file` here a copy of a file on the device; it appears whole or not at all.
-
-    Raises:
-        BadFile: the bytes arrived changed.
-        Unreachable: the connection ended.
-    """
-    expected = digest(link, source, 0)
-    partial, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(partial, "wb") as target:
-            link.take(["cat", source], target, seconds=seconds)
-        if sha256_file(Path(name)) != expected:
-            raise BadFile(f"{source} arrived from {link.name} with changed bytes", mend="give the command again")
-        Path(name).replace(file)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def digest(link: Link, path: str, size: int) -> str:

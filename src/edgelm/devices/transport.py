@@ -100,22 +100,6 @@ class Link:
                 raise self.failure(argv, code, _all(said))
             return _all(out)
 
-    def take(self, argv: Sequence[str], target: IO[bytes], *, seconds: float) -> None:
-        """Write what a command prints, byte for byte, into an open file.
-
-        Raises:
-            as `run`.
-        """
-        words = [*self.prefix, line(argv)]
-        _log.info("$ %s > …", shlex.join(words))
-        try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=target, stderr=subprocess.PIPE,
-                                  timeout=seconds, env=_environment(), check=False)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise silent(self.name, seconds, words) from None
-        if done.returncode:
-            raise self.failure(argv, done.returncode, done.stderr.decode(errors="replace"))
-
     def typed(self, argv: Sequence[str]) -> str:
         """A command as one would type it here."""
         return shlex.join([*self.prefix, line(argv)])

@@ -103,16 +103,11 @@ class Rates(_Answer):
     matrix_operations_per_second: float
 
 
-def command(
-    runner: str, model: str, *, context: int, threads: int = 0, memory_limit: int = 0, mmap: bool = False,
-    kv: str = "auto",
-) -> list[str]:  # fmt: skip
+def command(runner: str, model: str, *, context: int, threads: int = 0, memory_limit: int = 0) -> list[str]:
     """The command line of a runner. 0 threads: as many as suit the processor; 0 bytes: no limit."""
     words = [runner, "--model", model, "--context", str(context)]
     words += ["--threads", str(threads)] if threads else []
-    words += ["--memory-limit", str(memory_limit)] if memory_limit else []
-    words += ["--mmap"] if mmap else []
-    return words + (["--kv", kv] if kv != "auto" else [])
+    return words + (["--memory-limit", str(memory_limit)] if memory_limit else [])
 
 
 def started(words: Sequence[str]) -> Runner:

@@ -17,9 +17,13 @@ _PASSAGES = 8  # copies, which make more tokens than any workload reads with any
 
 
 def write_scripts(out: Path, values: Mapping[str, object]) -> None:
-    """Write `run.sh`, `install.sh` and `README.txt`; values of scripts are quoted for the shell."""
+    """Write `run.sh`, `install.sh` and `README.txt`; values of scripts are quoted for the shell.
+
+    Each script is whole by itself: what both say to the phone (`phone.sh`) is put into them.
+    """
     for name in ("run.sh", "install.sh"):
         quoted = {key: shlex.quote(str(value)) for key, value in values.items()}
+        quoted["PHONE"] = (_FOLDER / "phone.sh").read_text(encoding="utf-8").rstrip()
         (out / name).write_text(_filled(name, quoted), encoding="utf-8")
         (out / name).chmod(0o755)
     (out / "README.txt").write_text(_filled("README.txt", values), encoding="utf-8")
