@@ -145,7 +145,7 @@ def strays(model: Any, prompt: Sequence[int], answer: dict[str, Any]) -> float:
 
 def matrix(plans: Sequence[Plan], tokenizers: Tokenizers, work: Path, source: Path = SOURCE) -> Iterator[Row]:
     """A row for each plan; models and files go into the folder `work`."""
-    folders = [_model(plan, work / str(number), tokenizers) for number, plan in enumerate(plans)]
+    folders = [made(plan, work / str(number), tokenizers) for number, plan in enumerate(plans)]
     scripts = [folder.with_suffix(".gguf") for folder in folders]
     said = convert(list(zip(folders, scripts, strict=True)), source)
     refusals = [_deploy(folder, folder.with_suffix(".bundle")) for folder in folders]
@@ -161,7 +161,7 @@ def matrix(plans: Sequence[Plan], tokenizers: Tokenizers, work: Path, source: Pa
         )  # fmt: skip
 
 
-def _model(plan: Plan, folder: Path, tokenizers: Tokenizers) -> Path:
+def made(plan: Plan, folder: Path, tokenizers: Tokenizers) -> Path:
     family, _, how = plan
     if not isinstance(how, str) or not how:
         _random(family, folder, tokenizers, how or {})

@@ -2,10 +2,10 @@
 
     python benchmarks/exports_llama_cpp.py < jobs.json > answers.json
 
-A job is `{"model": path, "texts": […], "prompts": [[ids], …], "count": n}`; its answer is `{"tokens": [[ids], …],
+A job is `{"model": path, "texts": […], "prompts": [[ids], …], "count": n}`, to which may be added `"kv": "F16"`, how
+keys and values are kept (else as F32), and `"ignore_end": true`; its answer is `{"tokens": [[ids], …],
 "answers": [{"tokens": [ids], "ended": whether by a token that ends a text}, …]}`, or `{"refused": why}` where the model
-is not loaded. llama.cpp comes with the package `xllamacpp`, which builds it from its own sources. Keys and values are
-kept as F32, as transformers keeps those of an F32 model.
+is not loaded. llama.cpp comes with the package `xllamacpp`, which builds it from its own sources.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 _CONTEXT = 512
 
 
-def load(model: str) -> Any:
-    """A server of one model, on a free port of this machine.
+def load(model: str, kv: str) -> Any:
+    """A server of one model, on a free port of this machine, that keeps keys and values as `kv` says: "F16" or "F32".
 
     Raises:
         RuntimeError: llama.cpp does not load it.
@@ -35,7 +35,7 @@ def load(model: str) -> Any:
     params.model.path = model
     params.n_ctx, params.n_parallel, params.warmup = _CONTEXT, 1, False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.cache_type_k = params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{kv}")
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     return xllamacpp.Server(params)
 
@@ -50,7 +50,7 @@ def ask(server: Any, what: str, body: dict[str, Any]) -> Any:
 def answer(job: dict[str, Any], log: Path) -> dict[str, Any]:
     start = log.stat().st_size
     try:
-        server = load(job["model"])
+        server = load(job["model"], job.get("kv", "F32"))
     except RuntimeError:
         said = log.read_bytes()[start:].decode(errors="replace").splitlines()
         errors = [line for line in said if "error loading model" in line]
@@ -59,7 +59,8 @@ def answer(job: dict[str, Any], log: Path) -> dict[str, Any]:
         ask(server, "tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
         for text in job["texts"]
     ]
-    greedy = {"n_predict": job["count"], "temperature": 0, "return_tokens": True, "cache_prompt": False}
+    greedy = {"n_predict": job["count"], "temperature": 0, "return_tokens": True, "cache_prompt": False,
+              "ignore_eos": job.get("ignore_end", False)}  # fmt: skip
     made = ask(server, "completion", {"prompt": job["prompts"], **greedy}) if job["prompts"] else []
     return {"tokens": tokens, "answers": [_read(one) for one in (made if isinstance(made, list) else [made])]}
 

@@ -93,9 +93,7 @@ def test_a_machine_is_measured_pushed_to_once_and_cleaned_up(device: Ssh, real_b
         assert not look(link).files
 
 
-def test_bytes_arrive_through_one_connection_that_is_closed(
-    device: Ssh, phone: Phone, bundle_of: MakeBundle
-) -> None:
+def test_bytes_arrive_through_one_connection_that_is_closed(device: Ssh, phone: Phone, bundle_of: MakeBundle) -> None:
     content = os.urandom(300_000)
     bundle = bundle_of(files={"model.gguf": content})
     before = (phone.folder / "log").read_text().count("Accepted publickey")

@@ -17,7 +17,7 @@ from edgelm.devices.prediction import bytes_per_token_of, predict_bundle, roofli
 from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
 from edgelm.devices.timing import KIT_TOKENS, Repeat, speed_of
 from edgelm.errors import EdgelmError, InputError, MissingInput, Unsupported
-from edgelm.native.runner import Runner
+from edgelm.native.runner import Rates, Runner
 from edgelm.report import Speed, Workload
 
 RATES_SECONDS = 1.0  # spent on the machine's rates
@@ -101,7 +101,7 @@ def measured(
         extra |= beside.found("kit-2024", lambda: _kit_2024(runner, shape.vocab, workload))
     next_stage()
     speed = speed_of(workload, device, repeats, shape.vocab, **extra)
-    more = beside.found("roofline", lambda: _roofline(runner, bundle, stored, speed))
+    more = beside.found("roofline", lambda: roofline_of(runner.rates(RATES_SECONDS), bundle, stored, speed))
     speed = speed.model_copy(update={**more, "notes": beside.notes})
     progress("measuring", workload.repeats + 3, workload.repeats + 3)
     return Measurement(speed=speed, memory=peaks, predicted=predicted, machine=dict(machine))
@@ -131,8 +131,8 @@ def _kit_2024(runner: Runner, vocab: int, workload: Workload) -> dict[str, Any]:
             "logits": "of the last position"}  # fmt: skip
 
 
-def _roofline(runner: Runner, bundle: Bundle, stored: Stored, speed: Speed) -> dict[str, float]:
-    rates = runner.rates(RATES_SECONDS)
+def roofline_of(rates: Rates, bundle: Bundle, stored: Stored, speed: Speed) -> dict[str, float]:
+    """The rates that the runner told, and what share of each the bundle's model reached; see `roofline`."""
     return roofline(
         speed, bundle.shape, read=bytes_per_token_of(bundle.shape, stored, speed.workload),
         weights=stored.bytes - stored.looked_up, copy=rates.copy_bytes_per_second,

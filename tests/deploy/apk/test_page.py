@@ -15,6 +15,7 @@ import pytest
 
 from edgelm.deploy.apk import page as module
 from edgelm.deploy.apk.page import page
+from edgelm.devices.app import read_kept
 from edgelm.devices.timing import Repeat, speed_of
 from edgelm.report import Workload
 
@@ -161,6 +162,14 @@ def test_it_measures_the_exact_workload_as_edgelm_does(scenes: dict[str, Any]) -
     assert report["memory"]["phone"] == 8_640_000_000
     assert report["phone"]["before"]["model"] == report["phone"]["after"]["model"] == "Phone 9"
     assert "passage" not in report["card"]
+
+
+def test_what_it_keeps_can_be_read_back(scenes: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "measure.json").write_text(json.dumps(scenes["measures"]["kept"]))
+    kept = read_kept(str(tmp_path / "measure.json"))
+    assert kept.workload == Workload(prompt_tokens=1500, generated_tokens=500, repeats=5)
+    assert len(kept.repeats) == 5 and kept.memory.phone > 0 and kept.rates.read_bytes_per_second > 0
+    assert kept.phone.before.model and kept.phone.before.memory.total and kept.phone.after.battery.level
 
 
 def test_a_report_that_cannot_be_kept_is_said_and_shown_all_the_same(scenes: dict[str, Any]) -> None:
