@@ -4,8 +4,9 @@
 
 The model has random weights: 12 layers of 1024, 151 M parameters, F16 for llama.cpp, float32 for transformers. Each
 round gives each program a prompt of 256 tokens and lets it write 64, all at the end of that prompt; printed are medians
-over the rounds, the median of each round's ratio to llama-bench, and for the runner what share of the bandwidth it
-reached that it measures itself while nothing else runs. FILE is llama-bench of the same source, built with llama.cpp's
+over the rounds, the median of each round's ratio to llama-bench, and what share of the bandwidth each reached that the
+runner measures itself just before and behind it, while nothing else runs: of copying (bytes read and written), which is
+the roofline of `edgelm measure`, and of reading alone. FILE is llama-bench of the same source, built with llama.cpp's
 own settings:
 
     cmake -G Ninja -B b -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF && ninja -C b llama-bench
@@ -30,7 +31,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
 from edgelm.deploy.gguf import GGUF
 from edgelm.native.build import built
-from edgelm.native.runner import Runner, command, started
+from edgelm.native.runner import Rates, Runner, command, started
 
 SHAPE = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 12, "hidden_size": 1024,
@@ -38,6 +39,7 @@ SHAPE = {
     "max_position_embeddings": 2048, "rope_theta": 10_000.0, "rms_norm_eps": 1e-5,
 }  # fmt: skip
 PROMPT, ANSWER = 256, 64  # tokens
+RATES_SECONDS = 0.5
 Once = Callable[[], tuple[float, float]]  # tokens a second: of the prompt, of the answer
 
 
@@ -103,22 +105,32 @@ def main() -> None:
             }
             for once in turns.values():
                 once()  # to warm up
-            rates, taken = [], []
+            rounds = []
             for _ in range(options.rounds):
-                rates.append(runner.rates(1.0).read_bytes_per_second)
-                taken.append({name: once() for name, once in turns.items()})
-        show(taken, rates, 2 * (checkpoint.parameters - checkpoint.shape.head_parameters))
+                rates = [runner.rates(RATES_SECONDS)]
+                speeds = {}
+                for name, once in turns.items():
+                    speeds[name] = once()
+                    rates.append(runner.rates(RATES_SECONDS))
+                rounds.append((speeds, rates))
+        show(rounds, 2 * (checkpoint.parameters - checkpoint.shape.head_parameters))
 
 
-def show(taken: list[dict[str, tuple[float, float]]], rates: list[float], read: int) -> None:
+def show(rounds: list[tuple[dict[str, tuple[float, float]], list[Rates]]], read: int) -> None:
+    """Medians over the rounds; `read` is what a token reads, in bytes."""
+    names = list(rounds[0][0])
     for what, place in (("prompt", 0), ("answer", 1)):
-        for name in taken[0]:
-            speed = median(turn[name][place] for turn in taken)
-            ratio = median(turn[name][place] / turn["llama-bench"][place] for turn in taken)
+        for name in names:
+            speed = median(speeds[name][place] for speeds, _ in rounds)
+            ratio = median(speeds[name][place] / speeds["llama-bench"][place] for speeds, _ in rounds)
             print(f"{what:7} {name:13} {speed:9.1f} tokens/s  {ratio:6.2f} of llama-bench")
-    for name in ("runner", "llama-bench"):
-        share = median(turn[name][1] * read / rate for turn, rate in zip(taken, rates, strict=True))
-        print(f"answer  {name:13} {share:9.0%} of the bandwidth of reading, {median(rates) / 1e9:.1f} GB/s")
+    for field in ("copy_bytes_per_second", "read_bytes_per_second"):
+        found = [[getattr(one, field) for one in rates] for _, rates in rounds]
+        print(f"{field}: {median(rate for rates in found for rate in rates) / 1e9:.1f}e9")
+        for at, name in enumerate(names[:2]):
+            shares = [speeds[name][1] * read * 2 / (rates[at] + rates[at + 1])
+                      for (speeds, _), rates in zip(rounds, found, strict=True)]  # fmt: skip
+            print(f"answer  {name:13} {median(shares):9.0%} of it")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from edgelm.native.source import Progress, native_folder
 RUNNER = "edgelm-runner"
 
 _SECONDS = 3600  # for a whole build
-_SOURCES = ("CMakeLists.txt", "runner.cpp", "model.hpp", "rates.hpp", "system.hpp")
+_SOURCES = ("CMakeLists.txt", "runner.cpp", "huge_pages.hpp", "model.hpp", "rates.hpp", "system.hpp")
 _STEP = re.compile(rb"^\[(\d+)/(\d+)\] ", re.MULTILINE)  # of ninja
 _TOLD_LINES = 12  # of the log, in an error
 # Of llama.cpp the library alone, on the CPU; its threads are its own.

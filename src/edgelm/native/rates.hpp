@@ -1,8 +1,11 @@
 // The machine's own rates: bytes copied and read in a second by all threads, operations of ggml's matrix product.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -35,23 +38,21 @@ double per_second(int threads, double seconds, Work work) {
     return sum / (double(host::now_ns() - start) / 1e9);
 }
 
-// Two areas larger than the caches, a part of them for each thread.
+// Two areas larger than the caches, taken as weights are, a part of them for each thread.
 class Areas {
 public:
-    Areas(int threads, size_t bytes) : words_(bytes / sizeof(uint64_t) / size_t(threads)) {
-        from_.resize(words_ * size_t(threads), 1);
-        to_.resize(words_ * size_t(threads), 2);
-    }
+    Areas(int threads, size_t bytes)
+        : words_(bytes / sizeof(uint64_t) / size_t(threads)), from_(taken(threads, 1)), to_(taken(threads, 2)) {}
 
     // Bytes read and written by one copy of a thread's part.
     double copy(int thread) {
-        std::memcpy(to_.data() + words_ * size_t(thread), from_.data() + words_ * size_t(thread), words_ * sizeof(uint64_t));
+        std::memcpy(to_.get() + words_ * size_t(thread), from_.get() + words_ * size_t(thread), words_ * sizeof(uint64_t));
         return double(2 * words_ * sizeof(uint64_t));
     }
 
     // Bytes read by one pass over a thread's part: what decoding does.
     double read(int thread) {
-        const uint64_t * part = from_.data() + words_ * size_t(thread);
+        const uint64_t * part = from_.get() + words_ * size_t(thread);
         uint64_t sums[8] = {};
         for (size_t at = 0; at + 8 <= words_; at += 8) {
             for (size_t lane = 0; lane < 8; lane++) {
@@ -64,8 +65,20 @@ public:
     }
 
 private:
+    using Area = std::unique_ptr<uint64_t, decltype(&std::free)>;
+
+    Area taken(int threads, uint64_t filling) const {
+        const size_t words = words_ * size_t(threads);
+        void * area = nullptr;
+        if (posix_memalign(&area, 64, words * sizeof(uint64_t)) != 0) {
+            throw std::bad_alloc();
+        }
+        std::fill_n(static_cast<uint64_t *>(area), words, filling);
+        return {static_cast<uint64_t *>(area), &std::free};
+    }
+
     size_t words_;
-    std::vector<uint64_t> from_, to_;
+    Area from_, to_;
 };
 
 // Operations in a second of an F16 or F32 matrix times F32 columns, as in reading a prompt.

@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "huge_pages.hpp"
 #include "model.hpp"
 #include "rates.hpp"
 #include "system.hpp"
