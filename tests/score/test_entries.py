@@ -14,12 +14,12 @@ from edgelm.score.entries import (
     Entry,
     SlotModel,
     ineligibility,
-    mean_or_missing,
     mean_score,
     ranked_scores,
     ranked_tasks,
     valid_score,
 )
+from edgelm.score.exact import mean_or_missing
 
 THREE = Track("compression", "compressed", ("a", "b", "c"))
 RULES = Rules(name="r", tracks=(THREE,), tasks=("gsm8k", "holdout"), holdouts=("holdout-1", "holdout-2"))

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from edgelm.errors import MissingPackage
+from edgelm.rules.base import Rules
 from edgelm.rules.neurips_2024 import Neurips2024
 from edgelm.score.page import render
 from edgelm.score.standings import standings
@@ -73,22 +74,27 @@ def test_every_team_and_the_reference_are_named(page):
 
 def test_tables_say_what_the_standings_say(page):
     reader = read(page)
-    board, cost, places, submissions, sensitivity = (
+    board, cost, places, submissions, values, sensitivity = (
         [[re.sub(r"\s+", " ", cell).strip() for cell in row] for row in table] for table in reader.tables
     )
-    assert board[0] == ["Rank", "Team", "Total", "first", "second", "throughput"]
-    assert board[1] == ["1", "Aster", "36.50", "9.50", "9.00", "18.00"]
+    assert board[0] == [
+        "Rank", "Team", "Total of 40", "first of 10", "second of 10", "throughput of 20",
+    ]  # fmt: skip
+    assert board[1] == ["1", "Aster", "36.50", "9.50 =1st", "9.00 2nd", "18.00 2nd"]
     assert cost[1] == ["mini-base not ranked", "60.00", "60.00", "60.00", "200 tokens/s", "1 B", "0", "0 B"]
     assert [row[0] for row in cost[2:]] == [row[1] for row in board[1:]]
     assert ["Birch & Co", "30.00 4th", "–", "400 1st"] in places
     assert len(submissions) == 1 + 4
+    assert [row[:3] for row in values if row[0] == "Aster"] == [
+        ["Aster", "Aster1 on the board : larger value", "36.50"], ["Aster", "Aster2", "34.00"],
+    ]  # fmt: skip
     assert [row[0].split()[0] for row in sensitivity[1:]] == ["pool", "double-pass", "guaranteed"]
 
 
 def test_tables_have_scopes_and_captions_and_ids_are_unique(page):
     reader = read(page)
     assert reader.headers_without_scope == 0
-    assert page.count("<caption") == len(reader.tables) == 5
+    assert page.count("<caption") == len(reader.tables) == 6
     assert len(reader.ids) == len(set(reader.ids))
     assert page.count('role="img" aria-label="Mean score over') == 2
 
@@ -109,7 +115,7 @@ def test_without_a_reference_there_is_no_comparison(rules, track, entries):
     made = entries(FIELD)
     page = render(rules, standings(rules, track, made), made)
     assert "What compression cost" not in page
-    assert len(read(page).tables) == 4
+    assert len(read(page).tables) == 5
 
 
 @pytest.mark.parametrize("name", ["base", "uncompressed", "phi-2"])
@@ -153,3 +159,35 @@ def test_without_jinja_the_mend_is_said(monkeypatch, rules, track):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingPackage, match="jinja2"):
         render(rules, standings(rules, track, []), [])
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("live", ["of 40 points so far", "nothing of a hold-out is shown"]), ("frozen", ["the last live board"]),
+     ("provisional", ["objections may be raised for 7 days"]), ("final", ["won", "nothing is computed again"])],
+)  # fmt: skip
+def test_the_state_is_said(rules, track, entries, state, words):
+    made = entries(FIELD)
+    page = render(rules, standings(rules, track, made, state=state, revision=3), made)
+    assert all(word in page for word in [*words, f"{state}, revision 3"])
+
+
+def test_meter_and_source_are_printed(rules, track, entries):
+    rules = replace(rules, memory_meter="phone", replacement_meter="host-peak", throughput_source="phone")
+    [entry] = entries({"A": [(1, 1, 1)]})
+    metered = {"model": entry.models["model"].model_copy(update={"meter": "host-peak"})}
+    made = [entry.model_copy(update={"models": metered})]
+    page = render(rules, standings(rules, track, made), made)
+    assert "the meter phone, or host-peak where that cannot see; throughput is measured on the phone" in page
+    assert "<small>host-peak</small>" in page
+    assert "Points of every submission" not in page
+
+
+def test_before_the_hold_outs_are_shown_no_figure_rests_on_them(track, entries):
+    rules = Rules(name="three", tracks=(track,), tasks=("first", "holdout"), holdouts=("holdout",))
+    made = entries({"A": [(40, 97, 1)], "B": [(20, 93, 2)]}, rules)
+    [base] = entries({"base": [(50, 91, 3)]}, rules)
+    live = render(rules, standings(rules, track, made, state="live"), made, base)
+    assert not any(figure in live for figure in ("97.00", "93.00", "91.00", "68.50", "70.50"))
+    assert "A: 40.00 %" in live
+    assert "97.00" in render(rules, standings(rules, track, made), made, base)

@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
+from edgelm.checkpoint import validate
 from edgelm.cli.console import Json, Out, emit_json, emit_table, note
-from edgelm.errors import BadOption
+from edgelm.errors import BadFile, BadOption
+from edgelm.files import read_json
 from edgelm.plugins import parse
 from edgelm.report import Report
 from edgelm.rules.base import HOLDOUT
-from edgelm.score.publish import publish
+from edgelm.score.board import decided
+from edgelm.score.disqualification import Disqualification
+from edgelm.score.publish import Sign, publish
 from edgelm.score.standings import Standings
+from edgelm.score.states import Shown
 from edgelm.score.text import significant, two
+
+SAID = {"live": ", so far", "frozen": ", frozen", "provisional": "", "final": ", final"}  # of a state, in a title
 
 
 def score(
@@ -27,6 +34,22 @@ def score(
     holdout: Annotated[
         list[Path] | None, typer.Option(help="Your own report of a submitted checkpoint on the hold-out; repeatable.")
     ] = None,
+    state: Annotated[
+        Shown, typer.Option(help="Of the board: hold-outs are shown from provisional on.")
+    ] = "provisional",
+    revision: Annotated[int, typer.Option(min=1, help="Of the board.")] = 1,
+    void: Annotated[
+        list[str] | None, typer.Option(help="TASK=REASON: a task (or one hold-out) that does not count; repeatable.")
+    ] = None,
+    disqualified: Annotated[
+        Path | None, typer.Option(help="JSON list of disqualifications, each signed by two: see docs/scoring.md.")
+    ] = None,
+    signed_by: Annotated[
+        list[str] | None, typer.Option(help="Who signs a final board: two people, so give it twice.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Private key that signs the list of files: ssh-keygen -t ed25519.")
+    ] = None,
     page: Annotated[bool, typer.Option(help="Render the HTML page.")] = True,
     json: Json = False,
 ) -> None:
@@ -37,6 +60,11 @@ def score(
     boards = publish(
         ruled, submissions, out,
         reference=_references(reference or []), holdouts=[Report.load(path) for path in holdout or []], page=page,
+        board=decided(
+            ruled, state, revision, void=_reasons(void or []), signatures=tuple(signed_by or ()),
+            disqualified=_disqualified(disqualified) if disqualified else [],
+        ),
+        sign=_signer(key) if key else None,
     )  # fmt: skip
     if json:
         emit_json([standing.model_dump(mode="json") for standing in boards])
@@ -45,6 +73,28 @@ def score(
         show_board(standing)
         if page:
             note(f"page: {out / standing.track / 'index.html'}")
+
+
+def _reasons(given: list[str]) -> dict[str, str]:
+    """Reasons by void task."""
+    found = {task: reason for task, equals, reason in (text.partition("=") for text in given) if equals}
+    if len(found) != len(given):
+        raise BadOption(f"--void {' --void '.join(given)}", why="each names one task once, and why",
+                        mend="write --void TASK=REASON")  # fmt: skip
+    return found
+
+
+def _disqualified(path: Path) -> list[Disqualification]:
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise BadFile(f"{path} is no list of disqualifications", mend="write [{…}, …]: see docs/scoring.md")
+    return [validate(Disqualification, row, path) for row in rows]
+
+
+def _signer(key: Path) -> Sign:
+    from edgelm.score.signature import private_key
+
+    return private_key(key).sign
 
 
 def _references(given: list[str]) -> dict[str, Report]:
@@ -69,7 +119,8 @@ def show_board(standing: Standings) -> None:
             for task, result in ((task, row.tasks[task]) for task in tasks)
         ]
         rows.append((row.rank, row.team, two(row.total), *cells))
-    title = f"{standing.rules}, track {standing.track}: of {standing.maximum} points; score (points) for each task"
+    board = f"{standing.rules}, track {standing.track}{SAID[standing.state]}"
+    title = f"{board}: of {standing.maximum} points; score (points) for each task"
     emit_table((">rank", "team", ">total", *(f">{task}" for task in tasks)), rows, title=title)
     for out in standing.ineligible:
         note(f"not ranked: {out.team} ({'; '.join(out.reasons)})")

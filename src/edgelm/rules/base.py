@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 from edgelm.errors import UnknownName
@@ -39,22 +40,36 @@ class Rules:
     versions: tuple[str, ...] = VERSIONS  # that count, of these tasks; `suite/version` for one of another suite
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10  # that earn points
+    least_score: int = 0  # percent; a score below it has no place on its task
     selection: Literal["pool", "double-pass", "guaranteed"] = "pool"  # which of a team's submissions count
+    rank_ties: tuple[str, ...] = ()  # what separates equal totals, in turn: holdout, throughput, won, memory, receipt
     throughput_weight: int = 2  # a task has 1
+    throughput_source: Literal["host", "phone"] = "host"  # where the whole track is measured
     memory_limit: int = 12 * 2**30  # bytes; a measured peak must be strictly below
     memory_meter: str = "host-peak"  # what measures it
+    replacement_meter: str = ""  # what does for engines that the meter cannot see; none if empty
     prompt_tokens: int = 1500  # read when speed is measured
     generated_tokens: int = 500  # made then
     batch: int = 1  # of these at once
     repeats: int = 5  # of which the median counts
     dtypes: tuple[str, ...] = ("F16", "F32")  # that weights may have
     training_data: tuple[str, ...] = ("c4", "alpaca", "alpaca-zh")  # that models may have seen
+    submissions: int = 3  # scored ones of a team in a track
+    attempts: int = 20  # packages of a team in a track, those that the checker refuses included
+    members: int = 5  # of a team, at most
     board_ranks: int = 15  # shown on the board, ties of the last included
+    objection_days: int = 7  # between the provisional and the final board
+    seats: int = 3  # ranks that are invited to stage 2, and must pass it
+    moves_to: Literal["team", "submission"] = "team"  # whose best is examined when one of them fails
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The identity of the rule set: sha256 of its canonical JSON."""
-        return sha256_bytes(canonical_json(asdict(self)))
+        return sha256_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The rule set as canonical JSON, by which it is published."""
+        return canonical_json(asdict(self))
 
     @property
     def weights(self) -> dict[str, int]:

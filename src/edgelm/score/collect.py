@@ -16,6 +16,8 @@ from edgelm.report import REPORT, Report, Speed, TaskScore
 from edgelm.rules.base import HOLDOUT, Rules
 from edgelm.score.entries import THROUGHPUT, Entry, SlotModel
 from edgelm.score.protocols import common, hold_to, refusal
+from edgelm.score.released import NO_ANSWERS, Keep, Released, digest_alone, released
+from edgelm.score.throughput import model_throughput
 from edgelm.submission import Submission
 
 UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
@@ -25,7 +27,10 @@ Holdouts = Mapping[str, Report]  # the organiser's own reports of hold-outs, by 
 
 
 def collect(
-    rules: Rules, paths: Iterable[str | os.PathLike[str]], holdouts: Iterable[Report] = ()
+    rules: Rules,
+    paths: Iterable[str | os.PathLike[str]],
+    holdouts: Iterable[Report] = (),
+    keep: Keep = digest_alone,
 ) -> dict[str, list[Entry]]:
     """The entries of submissions (folders or zips), by track; within one, a task's scores are of one protocol.
 
@@ -33,6 +38,7 @@ def collect(
         rules: what counts.
         paths: the submissions.
         holdouts: the organiser's own reports of the rules' hold-outs, of whichever checkpoints.
+        keep: what stores the marks of the answers, to be published.
 
     Raises:
         MissingInput: there is no such submission, or it has no manifest.
@@ -46,21 +52,26 @@ def collect(
     for path in paths:
         with Submission(path) as submission:
             track = rules.track(submission.manifest.track)
-            by_track[track.name].append(entry_of(rules, submission, holdouts=joined))
+            by_track[track.name].append(entry_of(rules, submission, holdouts=joined, keep=keep))
     return {name: [hold_to(common(rules, entries), entry) for entry in entries] for name, entries in by_track.items()}
 
 
 def entry_of(
-    rules: Rules, submission: Submission, received: datetime = UNTIMED, holdouts: Holdouts | None = None
+    rules: Rules,
+    submission: Submission,
+    received: datetime = UNTIMED,
+    holdouts: Holdouts | None = None,
+    keep: Keep = digest_alone,
 ) -> Entry:
     """One submission as an entry; `received` is when its finalise call arrived."""
+    listed = {str(PurePosixPath(file.path)): file.sha256 for file in submission.manifest.files}
     return Entry(
         submission=submission.digest,
         team=submission.manifest.team,
         title=submission.manifest.title,
         received=received,
-        models={slot: _model_in(rules, submission, slot, holdouts or {}) for slot in submission.slots},
-        reasons=tuple(_disqualified(rules, submission)),
+        models={slot: _model_in(rules, submission, slot, holdouts or {}, listed, keep) for slot in submission.slots},
+        reasons=tuple(_disqualified(rules, submission, listed)),
     )
 
 
@@ -70,33 +81,44 @@ def reference_entry(rules: Rules, reports: Mapping[str, Report], name: str) -> E
     return Entry(submission=name, team=name, received=UNTIMED, models=models)
 
 
-def slot_model(rules: Rules, report: Report, holdout: Report | None = None) -> SlotModel:
+def slot_model(
+    rules: Rules, report: Report, holdout: Report | None = None, marks: Mapping[str, Released] | None = None
+) -> SlotModel:
     """What of a report counts: complete task scores, throughput on the rules' workload, memory by the rules' meter.
 
-    `holdout` is the organiser's report of the same checkpoint, whose scores of hold-outs count before the team's own.
+    `holdout` is the organiser's report of the same checkpoint, whose scores of hold-outs count before the team's own;
+    `marks` has what the report's answers are worth, by task.
     """
     scores: dict[str, Fraction | None] = {}
     protocols: dict[str, str] = {}
+    kept: dict[str, str] = {}
     notes = []
     for task in _scored_tasks(rules):
         organiser = holdout is not None and task in rules.holdouts and task in holdout.tasks
         result = (holdout if holdout and organiser else report).tasks.get(task)
-        if missing := _missing(rules, task, result, organiser):
+        digest, against = (marks or {}).get(task, NO_ANSWERS) if not organiser else NO_ANSWERS
+        if missing := _missing(rules, task, result, organiser) or against:
             notes.append(f"{task}: {missing}")
         elif result:
             scores[task], protocols[task] = result.score, result.protocol
+            kept |= {task: digest} if digest else {}
     no_speed = _no_throughput(rules, report.speed)
     if no_speed:
         notes.append(f"{THROUGHPUT}: {no_speed}")
-    peak = report.memory.get(rules.memory_meter)
+    nanoseconds = tuple(report.speed.repeats_ns) if report.speed and not no_speed else ()
+    meter = rules.memory_meter if rules.memory_meter in report.memory else rules.replacement_meter
+    peak = report.memory.get(meter)
     if peak is None:
         notes.append(f"memory: not measured by {rules.memory_meter}, so that no score is valid")
     return SlotModel(
         name=report.name,
         scores=scores,
         protocols=protocols,
-        throughput=report.speed.throughput if report.speed and not no_speed else None,
+        marks=kept,
+        throughput=model_throughput(rules, nanoseconds),
+        repeats_ns=nanoseconds,
         peak_memory=peak,
+        meter=meter if peak is not None else "",
         parameters=report.parameters,
         bytes=report.bytes,
         notes=tuple(notes),
@@ -112,20 +134,26 @@ def _missing(rules: Rules, task: str, result: TaskScore | None, organiser: bool)
     return refusal(rules, task, result.protocol, organiser=organiser)
 
 
-def _model_in(rules: Rules, submission: Submission, slot: str, holdouts: Holdouts) -> SlotModel:
+def _model_in(
+    rules: Rules, submission: Submission, slot: str, holdouts: Holdouts, listed: Mapping[str, str], keep: Keep
+) -> SlotModel:
     try:
         report = submission.report(slot)
-        return slot_model(rules, report, holdouts.get(report.checkpoint))
+        marks = {
+            task: released(submission, slot, task, report.tasks[task], listed, keep)
+            for task in _scored_tasks(rules)
+            if task in report.tasks
+        }
+        return slot_model(rules, report, holdouts.get(report.checkpoint), marks)
     except (MissingInput, BadFile) as error:
         return SlotModel(name=slot, scores={}, notes=(error.what.replace(f"{submission.origin}/", ""),))
 
 
-def _disqualified(rules: Rules, submission: Submission) -> Iterator[str]:
+def _disqualified(rules: Rules, submission: Submission, listed: Mapping[str, str]) -> Iterator[str]:
     """Why a submission is out before anything is ranked: made for other rules, or with a report that is not its own."""
     manifest = submission.manifest
     if manifest.rules != rules.digest:
         yield f"rules: made for other rules ({manifest.rules[:12]}…, ranked are those of {rules.digest[:12]}…)"
-    listed = {str(PurePosixPath(file.path)): file.sha256 for file in manifest.files}
     for slot, place in manifest.models.items():
         if isinstance(place, str):
             yield from _doubts(submission, slot, PurePosixPath(place), listed)

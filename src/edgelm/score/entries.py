@@ -6,17 +6,18 @@ rules, so equal entries and equal rules give equal standings. Rules R0 and R3 of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from edgelm.errors import UnknownName
-from edgelm.report import fraction
+from edgelm.report import Positive, fraction
 from edgelm.rules.base import HOLDOUT, Rules, Track
-from edgelm.score.exact import round_significant
+from edgelm.score.exact import mean_or_missing
+from edgelm.score.throughput import ranked_throughput
 
 THROUGHPUT = "throughput"
 
@@ -35,6 +36,7 @@ def _text(value: Fraction | None) -> str | None:
 
 
 Score = Annotated[Fraction | None, PlainValidator(valid_score), PlainSerializer(_text)]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
 
 
@@ -50,10 +52,13 @@ class SlotModel(Record):
     name: str
     scores: dict[str, Score]  # percent, by task; None or absent is missing
     protocols: dict[str, str] = {}  # by which the scores were made
+    marks: dict[str, str] = {}  # sha256 of the published marks that a task's score follows from
     throughput: Score = None  # tokens a second, unrounded; None without enough valid repeats
-    peak_memory: int | None = None  # bytes by the rules' meter; None when it was not measured
-    parameters: int = 0
-    bytes: int = 0
+    repeats_ns: tuple[Positive, ...] = ()  # wall time of each valid repeat
+    peak_memory: Whole | None = None  # bytes; None when it was not measured
+    meter: str = ""  # by which it was
+    parameters: Whole = 0
+    bytes: Whole = 0
     notes: tuple[str, ...] = ()  # why something is missing
 
 
@@ -71,6 +76,16 @@ class Entry(Record):
     def peak_memory(self) -> int | None:
         """The largest measured peak of its models in bytes; None when none was measured."""
         return max((m.peak_memory for m in self.models.values() if m.peak_memory is not None), default=None)
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """The meters by which its models' memory was measured."""
+        return tuple(sorted({model.meter for model in self.models.values() if model.meter}))
+
+    @property
+    def memory(self) -> tuple[bool, int]:
+        """What orders entries by memory: an unmeasured peak comes after every measured one."""
+        return self.peak_memory is None, self.peak_memory or 0
 
     @property
     def parameters(self) -> int:
@@ -91,6 +106,20 @@ def ineligibility(rules: Rules, entry: Entry) -> tuple[str, ...]:
         if model.peak_memory is not None and model.peak_memory >= rules.memory_limit
     ]
     return (*entry.reasons, *heavy)
+
+
+def without_holdouts(rules: Rules, entry: Entry) -> Entry:
+    """The entry as it may be seen before the hold-outs are: no figure, protocol or remark of any."""
+
+    def public(model: SlotModel) -> SlotModel:
+        kept = {
+            name: {task: value for task, value in getattr(model, name).items() if task not in rules.holdouts}
+            for name in ("scores", "protocols", "marks")
+        }
+        notes = tuple(note for note in model.notes if note.partition(": ")[0] not in rules.holdouts)
+        return model.model_copy(update={**kept, "notes": notes})
+
+    return entry.model_copy(update={"models": {slot: public(model) for slot, model in entry.models.items()}})
 
 
 def ranked_tasks(rules: Rules, void: Collection[str] = ()) -> dict[str, int]:
@@ -120,20 +149,12 @@ def ranked_scores(rules: Rules, track: Track, entry: Entry, void: Collection[str
 
     def ranked(task: str) -> Fraction | None:
         if task == THROUGHPUT:
-            speed = mean_or_missing([model.throughput if model else None for model in measured])
-            return None if speed is None else round_significant(speed)
+            return ranked_throughput([model.throughput if model else None for model in measured])
         if task == HOLDOUT:
             return mean_or_missing([over_models(part) for part in _holdouts(rules, void)])
         return over_models(task)
 
     return {task: ranked(task) for task in ranked_tasks(rules, void)}
-
-
-def mean_or_missing(values: Sequence[Fraction | None]) -> Fraction | None:
-    """The mean with a missing value counting 0; missing when all are."""
-    if all(value is None for value in values):
-        return None
-    return sum((value for value in values if value is not None), Fraction(0)) / len(values)
 
 
 def mean_score(scores: dict[str, Fraction | None]) -> Fraction | None:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+
+
+def total(values: Iterable[Fraction]) -> Fraction:
+    """The sum, brought to lowest terms once instead of at every step."""
+    values = list(values)
+    common = math.lcm(*(value.denominator for value in values))
+    return Fraction(sum(value.numerator * (common // value.denominator) for value in values), common)
+
+
+def mean_or_missing(values: Sequence[Fraction | None]) -> Fraction | None:
+    """The mean with a missing value counting 0; missing when all are."""
+    present = [value for value in values if value is not None]
+    return total(present) / len(values) if present else None
 
 
 def round_significant(value: Fraction, digits: int = 3) -> Fraction:

@@ -28,8 +28,9 @@ def render(rules: Rules, standing: Standings, entries: Iterable[Entry], referenc
     by_id = {entry.submission: entry for entry in entries}
     track = rules.track(standing.track)
     tasks = [task for task in rules.weights if task in standing.tasks]
+    left_out = _left_out(rules, standing)
     comparisons = [
-        (by_id[row.submission], compare(rules, track, by_id[row.submission], reference, standing.void))
+        (by_id[row.submission], compare(rules, track, by_id[row.submission], reference, left_out))
         for row in standing.board
         if reference
     ]
@@ -44,7 +45,7 @@ def render(rules: Rules, standing: Standings, entries: Iterable[Entry], referenc
             percent_tasks=[task for task in tasks if task != THROUGHPUT],
             plots=_plots(rules, standing, by_id, reference),
             reference=reference,
-            reference_scores=ranked_scores(rules, track, reference, standing.void) if reference else {},
+            reference_scores=ranked_scores(rules, track, reference, left_out) if reference else {},
             comparisons=comparisons,
             mean_score=mean_score,
             why={row.submission: row.why for row in standing.board},
@@ -52,9 +53,14 @@ def render(rules: Rules, standing: Standings, entries: Iterable[Entry], referenc
     )
 
 
+def _left_out(rules: Rules, standing: Standings) -> set[str]:
+    """What no figure of the page may rest on: void tasks, and the hold-outs while they are not shown."""
+    return {*standing.void, *(task for task in rules.weights if task not in standing.tasks)}
+
+
 def _plots(rules: Rules, standing: Standings, by_id: dict[str, Entry], reference: Entry | None) -> list[str]:
     """Mean score over throughput, and over peak memory, of every eligible submission that has both."""
-    track = rules.track(standing.track)
+    track, left_out = rules.track(standing.track), _left_out(rules, standing)
     marks: list[tuple[Entry, Kind]] = [
         (by_id[row.submission], "board" if row.represents else "other") for row in standing.submissions
     ]
@@ -64,7 +70,7 @@ def _plots(rules: Rules, standing: Standings, by_id: dict[str, Entry], reference
     unit, scale = ("GiB", GIB) if largest >= 2 * GIB else ("MiB", MIB)
     speeds, peaks = [], []
     for entry, kind in marks:
-        scores = ranked_scores(rules, track, entry, standing.void)
+        scores = ranked_scores(rules, track, entry, left_out)
         mean, speed, peak = mean_score(scores), scores.get(THROUGHPUT), entry.peak_memory
         if mean is not None and speed is not None:
             speeds.append(Point(float(speed), float(mean), entry.team, kind))

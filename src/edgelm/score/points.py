@@ -6,10 +6,11 @@ mean of the places that they occupy together.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,19 @@ class Placing:
     points: Fraction
 
 
-def placing(score: Fraction, company: Sequence[Fraction], *, weight: int, places: int) -> Placing:
-    """The place of a score in a company in ascending order, which holds that score too."""
-    end = bisect_right(company, score)
-    tied = end - bisect_left(company, score)
-    place = len(company) - end + 1
-    earned = sum(max(0, places + 1 - p) for p in range(place, place + tied))
-    return Placing(place, tied, Fraction(weight * earned, tied))
+@cache
+def placing(ahead: int, tied: int, weight: int, places: int) -> Placing:
+    """The place behind so many, held by `tied`, and the mean of what the places from there on earn."""
+    paid = min(tied, max(0, places - ahead))  # those of the shared places that earn anything
+    earned = paid * (places - ahead) - paid * (paid - 1) // 2
+    return Placing(ahead + 1, tied, Fraction(weight * earned, tied))
 
 
-def placings(scores: Mapping[str, Fraction | None], *, weight: int, places: int) -> dict[str, Placing]:
-    """The placing of everyone with a score; a missing score has none and so earns nothing."""
-    valid = {name: score for name, score in scores.items() if score is not None}
-    company = sorted(valid.values())
-    return {name: placing(score, company, weight=weight, places=places) for name, score in valid.items()}
+def placings(levels: Mapping[str, int | Fraction | None], *, weight: int, places: int) -> dict[str, Placing]:
+    """The placing of everyone with a score (or anything in its order); a missing one has none and so earns nothing."""
+    holders = Counter(level for level in levels.values() if level is not None)
+    placed, ahead = {}, 0
+    for level in sorted(holders, reverse=True):
+        placed[level] = placing(ahead, holders[level], weight, places)
+        ahead += holders[level]
+    return {name: placed[level] for name, level in levels.items() if level is not None}

@@ -51,6 +51,7 @@ def _held(model: SlotModel, protocols: Mapping[str, str]) -> SlotModel:
     notes = [f"{task}: scored by {own}, compared is by {protocols[task]}" for task, own in strange.items()]
     return model.model_copy(update={
         "scores": {task: score for task, score in model.scores.items() if task not in strange},
+        "marks": {task: own for task, own in model.marks.items() if task not in strange},
         "protocols": {task: own for task, own in model.protocols.items() if task not in strange},
         "notes": (*model.notes, *notes),
     })  # fmt: skip

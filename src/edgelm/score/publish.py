@@ -1,22 +1,31 @@
-"""Submissions in, boards out: the standings of every track that they are for, in one new folder."""
+"""Submissions in, boards out: the standings of every track that they are for, in one folder that can be replayed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from edgelm.errors import MissingInput
+from edgelm.files import sha256_bytes, write_bytes
 from edgelm.folders import new_folder
 from edgelm.report import Report
 from edgelm.rules.base import Rules
+from edgelm.score.board import Board, shown_entries, standing
+from edgelm.score.checksums import SIGNATURE, SUMS, checksums
 from edgelm.score.collect import collect, reference_entry
+from edgelm.score.disqualification import require_concerned
+from edgelm.score.entries import Entry
 from edgelm.score.page import render
 from edgelm.score.protocols import common, hold_to
-from edgelm.score.standings import Standings, standings
-from edgelm.score.write import write_standings
+from edgelm.score.released import Keep
+from edgelm.score.standings import Standings
+from edgelm.score.write import MARKS, RULES, write_standings
 
 REFERENCE = "base"
+PROVISIONAL = Board(state="provisional", revision=1)
+Sign = Callable[[bytes], bytes]
 
 
 def publish(
@@ -26,9 +35,11 @@ def publish(
     *,
     reference: Mapping[str, Report] | None = None,
     holdouts: Iterable[Report] = (),
+    board: Board = PROVISIONAL,
     page: bool = True,
+    sign: Sign | None = None,
 ) -> list[Standings]:
-    """Write `out/<track>/` for each track, and return the standings.
+    """Write `out/<track>/` for each track with what replays it beside, and return the standings.
 
     Args:
         rules: what is ranked, and how.
@@ -36,24 +47,55 @@ def publish(
         out: the folder to make.
         reference: reports of the uncompressed bases by slot, shown beside the teams on the page, never ranked.
         holdouts: the organiser's own reports of the hold-outs, of all submitted checkpoints.
+        board: in which state, and what organisers have decided.
         page: whether to render the HTML page (needs the extra `page`).
+        sign: signs the list of all files.
 
     Raises:
         MissingInput: no submission was given, or one is not there.
         BadOption: `out` exists.
+        UnknownName: a decision is about something that is not among the submissions or tasks.
+        Unsupported: the board is a draft, which has no standings.
         MissingPackage: the page's packages are not installed.
     """
-    by_track = collect(rules, submissions, holdouts)
-    if not by_track:
-        raise MissingInput("there is nothing to score", mend="name the submissions that `edgelm pack` wrote")
-    boards = []
     with new_folder(out) as folder:
-        for track, entries in sorted(by_track.items()):
-            standing = standings(rules, rules.track(track), entries)
+        by_track = collect(rules, submissions, holdouts, _keep_in(folder / MARKS))
+        if not by_track:
+            raise MissingInput("there is nothing to score", mend="name the submissions that `edgelm pack` wrote")
+        require_concerned(chain.from_iterable(by_track.values()), board.disqualified)
+        write_bytes(folder / RULES, rules.to_bytes())
+        boards, seen = [], list[Entry]()
+        for track, received in sorted(by_track.items()):
+            entries = shown_entries(board, rules, received)
+            made = standing(board, rules, rules.track(track), received)
             shown = None
             if reference:
                 shown = hold_to(common(rules, entries), reference_entry(rules, reference, REFERENCE))
-            html = render(rules, standing, entries, shown) if page else None
-            write_standings(folder / track, rules, standing, entries, html)
-            boards.append(standing)
+            html = render(rules, made, entries, shown) if page else None
+            write_standings(folder / track, rules, made, entries, board, html)
+            boards.append(made)
+            seen += entries
+        _drop_unnamed(folder / MARKS, seen)
+        sums = checksums(folder)
+        write_bytes(folder / SUMS, sums)
+        if sign:
+            write_bytes(folder / SIGNATURE, sign(sums))
     return boards
+
+
+def _keep_in(folder: Path) -> Keep:
+    def keep(marks: bytes) -> str:
+        digest = sha256_bytes(marks)
+        write_bytes(folder / f"{digest}.json", marks)
+        return digest
+
+    return keep
+
+
+def _drop_unnamed(folder: Path, entries: Iterable[Entry]) -> None:
+    """Remove the marks that no published entry names: those of hold-outs, while nothing of these may be seen."""
+    models = chain.from_iterable(entry.models.values() for entry in entries)
+    named = {f"{digest}.json" for model in models for digest in model.marks.values()}
+    for path in folder.glob("*.json"):
+        if path.name not in named:
+            path.unlink()

@@ -1,4 +1,4 @@
-"""The standings of a track: one pure function of the rules and the entries. Rules R3, R7, R8 and R11.
+"""The standings of a track: one pure function of the rules and the entries. Rules R3, R7, R9 and R11.
 
 No clock, no file, no float: every number that comes out is a whole number or an exact fraction, and equal rules and
 entries give equal bytes.
@@ -13,9 +13,19 @@ from fractions import Fraction
 from edgelm.errors import BadOption
 from edgelm.files import canonical_json, sha256_bytes
 from edgelm.report import Exact
-from edgelm.rules.base import Rules, Track
-from edgelm.score.entries import Entry, Record, Score, ineligibility, ranked_scores, ranked_tasks
-from edgelm.score.selection import SELECTIONS, Choice, Competitor, Ranked, Selection, choose
+from edgelm.rules.base import HOLDOUT, Rules, Track
+from edgelm.score.entries import (
+    Entry,
+    Record,
+    Score,
+    ineligibility,
+    ranked_scores,
+    ranked_tasks,
+    without_holdouts,
+)
+from edgelm.score.ranks import ranked_board
+from edgelm.score.selection import Choice, Competitor, Ranked, Selection, choices, field_of
+from edgelm.score.states import Shown, shows_holdouts
 
 PODIUM = 3  # ranks named in the sensitivity table
 
@@ -75,6 +85,8 @@ class Standings(Record):
     rules_digest: str
     entries_digest: str  # of all entries, the ineligible too
     track: str
+    state: Shown
+    revision: int
     selection: Selection
     tasks: dict[str, int]  # weight
     void: tuple[str, ...]
@@ -95,35 +107,53 @@ class Standings(Record):
         return canonical_json(self.model_dump(mode="json"))
 
 
-def standings(rules: Rules, track: Track, entries: Iterable[Entry], *, void: Collection[str] = ()) -> Standings:
+def standings(
+    rules: Rules,
+    track: Track,
+    entries: Iterable[Entry],
+    *,
+    void: Collection[str] = (),
+    state: Shown = "provisional",
+    revision: int = 1,
+) -> Standings:
     """The standings of one track under the rule in force, with the sensitivity table of all three rules.
 
-    `void` names the tasks (or single hold-outs) that an organiser has taken out; nothing is rescaled.
+    Args:
+        rules: what counts.
+        track: which contest.
+        entries: all that were received; their order does not matter.
+        void: the tasks (or single hold-outs) that an organiser has taken out; nothing is rescaled.
+        state: of the board. Before it is provisional, nothing of the hold-outs is in what comes out.
+        revision: of the board in that state.
 
     Raises:
         BadOption: two entries have one id.
-        UnknownName: something void is not among the tasks of the rules.
+        UnknownName: something void is not among the tasks of the rules, or nothing is that `rank_ties` names.
     """
-    entries = sorted(entries, key=lambda entry: entry.submission)
+    entries = sorted(public(rules, entries, state), key=lambda entry: entry.submission)
+    left_out = {*void} if shows_holdouts(state) or HOLDOUT not in rules.weights else {*void, HOLDOUT}
     _require_distinct(entries)
-    weights = ranked_tasks(rules, void)
+    weights = ranked_tasks(rules, left_out)
     reasons = {entry.submission: ineligibility(rules, entry) for entry in entries}
     eligible = [entry for entry in entries if not reasons[entry.submission]]
-    field = [Competitor(entry, ranked_scores(rules, track, entry, void)) for entry in eligible]
-    choices = {selection: choose(field, weights, rules.places, selection) for selection in SELECTIONS}
-    boards = {selection: _board(field, choice) for selection, choice in choices.items()}
+    scored = [(entry, ranked_scores(rules, track, entry, left_out)) for entry in eligible]
+    field = field_of(scored, weights, rules.least_score)
+    chosen = choices(field, weights, rules.places)
+    boards = {selection: ranked_board(field, choice, rules.rank_ties) for selection, choice in chosen.items()}
     return Standings(
         rules=rules.name,
         rules_digest=rules.digest,
-        entries_digest=sha256_bytes(canonical_json([entry.model_dump(mode="json") for entry in entries])),
+        entries_digest=sha256_bytes(entries_bytes(entries)),
         track=track.name,
+        state=state,
+        revision=revision,
         selection=rules.selection,
         tasks=weights,
         void=tuple(sorted(void)),
         maximum=rules.places * sum(weights.values()),
         board_ranks=rules.board_ranks,
-        board=boards[rules.selection],
-        submissions=_submissions(field, choices[rules.selection]),
+        board=_rows(field, chosen[rules.selection], boards[rules.selection]),
+        submissions=_submissions(field, chosen[rules.selection]),
         ineligible=tuple(
             Ineligible(submission=entry.submission, team=entry.team, reasons=reasons[entry.submission])
             for entry in entries
@@ -133,12 +163,15 @@ def standings(rules: Rules, track: Track, entries: Iterable[Entry], *, void: Col
     )
 
 
-def ranks(totals: Mapping[str, Fraction]) -> dict[str, int]:
-    """The rank of each: one more than the number with a strictly larger total, so that equals share and then skip."""
-    first: dict[Fraction, int] = {}
-    for position, total in enumerate(sorted(totals.values(), reverse=True), start=1):
-        first.setdefault(total, position)
-    return {name: first[total] for name, total in totals.items()}
+def public(rules: Rules, entries: Iterable[Entry], state: Shown) -> list[Entry]:
+    """The entries as they may be seen while the board is in that state."""
+    return list(entries) if shows_holdouts(state) else [without_holdouts(rules, entry) for entry in entries]
+
+
+def entries_bytes(entries: Iterable[Entry]) -> bytes:
+    """Entries as canonical JSON, by submission: what they are published as, and known by."""
+    ordered = sorted(entries, key=lambda entry: entry.submission)
+    return canonical_json([entry.model_dump(mode="json") for entry in ordered])
 
 
 def _require_distinct(entries: list[Entry]) -> None:
@@ -157,10 +190,7 @@ def _results(competitor: Competitor, ranked: Ranked) -> dict[str, TaskResult]:
     return {task: result(task, score) for task, score in competitor.scores.items()}
 
 
-def _board(field: list[Competitor], choice: Choice) -> tuple[TeamRow, ...]:
-    chosen = [competitor for competitor in field if competitor.entry.submission in choice.board]
-    totals = {c.entry.team: choice.board[c.entry.submission].total for c in chosen}
-    rank = ranks(totals)
+def _rows(field: list[Competitor], choice: Choice, rank: Mapping[str, int]) -> tuple[TeamRow, ...]:
     rows = [
         TeamRow(
             rank=rank[c.entry.team],
@@ -168,9 +198,10 @@ def _board(field: list[Competitor], choice: Choice) -> tuple[TeamRow, ...]:
             submission=c.entry.submission,
             why=choice.why[c.entry.team],
             tasks=_results(c, choice.board[c.entry.submission]),
-            total=totals[c.entry.team],
+            total=choice.board[c.entry.submission].total,
         )
-        for c in chosen
+        for c in field
+        if c.entry.submission in choice.board
     ]
     return tuple(sorted(rows, key=lambda row: (row.rank, row.team)))
 
@@ -189,13 +220,13 @@ def _submissions(field: list[Competitor], choice: Choice) -> tuple[SubmissionRow
     return tuple(sorted(rows, key=lambda row: (row.team, not row.represents, -row.value, row.submission)))
 
 
-def _sensitivity(selection: Selection, board: tuple[TeamRow, ...], in_force: tuple[TeamRow, ...]) -> Sensitivity:
-    rank = {row.team: row.rank for row in in_force}
-    moves = {row.team: abs(row.rank - rank[row.team]) for row in board}
+def _sensitivity(selection: Selection, rank: Mapping[str, int], in_force: Mapping[str, int]) -> Sensitivity:
+    by_rank = sorted(rank, key=lambda team: (rank[team], team))
+    moves = {team: abs(own - in_force[team]) for team, own in rank.items()}
     return Sensitivity(
         selection=selection,
-        winners=tuple(row.team for row in board if row.rank == 1),
-        podium=tuple(row.team for row in board if row.rank <= PODIUM),
+        winners=tuple(team for team in by_rank if rank[team] == 1),
+        podium=tuple(team for team in by_rank if rank[team] <= PODIUM),
         moved=tuple(sorted(team for team, move in moves.items() if move)),
         largest_move=max(moves.values(), default=0),
     )

@@ -2,9 +2,12 @@
 
     standings.json    the standings, canonical: equal standings give equal bytes
     entries.json      what they were computed from
+    decisions.json    the state of the board, and what organisers have decided
     board.csv         one line a team
     board.md          the same as a table
     index.html        the page, if one is given
+
+Above the folders of all tracks stand `rules.json` and `marks/`, one file a model and task, named by its digest.
 
 Fractions stand exact ("117/2") in JSON and CSV, and with two decimals in Markdown.
 """
@@ -19,13 +22,23 @@ from pathlib import Path
 from edgelm.files import canonical_json, write_bytes
 from edgelm.folders import new_folder
 from edgelm.rules.base import Rules
+from edgelm.score.board import Board
 from edgelm.score.entries import THROUGHPUT, Entry
-from edgelm.score.standings import Standings
+from edgelm.score.standings import Standings, entries_bytes
 from edgelm.score.text import significant, two
+
+RULES, MARKS = "rules.json", "marks"
+STANDINGS, ENTRIES, DECISIONS = "standings.json", "entries.json", "decisions.json"
+BOARD_CSV, BOARD_MD, PAGE = "board.csv", "board.md", "index.html"
 
 
 def write_standings(
-    folder: Path, rules: Rules, standing: Standings, entries: Iterable[Entry], page: str | None = None
+    folder: Path,
+    rules: Rules,
+    standing: Standings,
+    entries: Iterable[Entry],
+    board: Board,
+    page: str | None = None,
 ) -> None:
     """Write a new folder with the standings in every form.
 
@@ -33,14 +46,14 @@ def write_standings(
         BadOption: the folder exists already.
         NoSpace: the disk is full.
     """
-    ordered = sorted(entries, key=lambda entry: entry.submission)
     with new_folder(folder) as out:
-        write_bytes(out / "standings.json", standing.to_bytes())
-        write_bytes(out / "entries.json", canonical_json([entry.model_dump(mode="json") for entry in ordered]))
-        write_bytes(out / "board.csv", board_csv(rules, standing).encode())
-        write_bytes(out / "board.md", board_markdown(rules, standing).encode())
+        write_bytes(out / STANDINGS, standing.to_bytes())
+        write_bytes(out / ENTRIES, entries_bytes(entries))
+        write_bytes(out / DECISIONS, canonical_json(board.model_dump(mode="json")))
+        write_bytes(out / BOARD_CSV, board_csv(rules, standing).encode())
+        write_bytes(out / BOARD_MD, board_markdown(rules, standing).encode())
         if page is not None:
-            write_bytes(out / "index.html", page.encode())
+            write_bytes(out / PAGE, page.encode())
 
 
 def board_csv(rules: Rules, standing: Standings) -> str:
@@ -63,7 +76,10 @@ def board_markdown(rules: Rules, standing: Standings) -> str:
     lines = [
         f"# {standing.rules}: {standing.track}",
         "",
-        f"Selection: {standing.selection}. At most {standing.maximum} points. Each task: score (place), = shared.",
+        f"State: {standing.state}, revision {standing.revision}: {said(standing)}.",
+        "",
+        f"Selection: {standing.selection}. Each task: score (place), = shared. Memory by {rules.memory_meter}, "
+        f"throughput measured on the {rules.throughput_source}.",
         "",
         "| rank | team | total | " + " | ".join(tasks) + " |",
         "| ---: | :--- | ---: |" + " ---: |" * len(tasks),
@@ -76,7 +92,25 @@ def board_markdown(rules: Rules, standing: Standings) -> str:
             shared = "=" if result.tied and result.tied > 1 else ""
             cells.append(f"{score} ({shared}{result.place})" if result.place else score)
         lines.append(f"| {row.rank} | {_escaped(row.team)} | {two(row.total)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_sensitivity_markdown(standing)]) + "\n"
+
+
+def _sensitivity_markdown(standing: Standings) -> list[str]:
+    """The table of what each selection rule would say."""
+    lines = ["| rule | winner | rank 3 or better | teams that move | largest move |",
+             "| :--- | :--- | :--- | :--- | ---: |"]  # fmt: skip
+    for row in standing.sensitivity:
+        rule = f"{row.selection} (in force)" if row.selection == standing.selection else row.selection
+        teams = (_escaped(", ".join(names) or "none") for names in (row.winners, row.podium, row.moved))
+        lines.append(f"| {rule} | {' | '.join(teams)} | {row.largest_move} |")
+    return lines
+
+
+def said(standing: Standings) -> str:
+    """What the totals of a board are out of, in its state."""
+    void = f" ({', '.join(standing.void)} void)" if standing.void else ""
+    far = "totals so far, of" if standing.state in ("live", "frozen") else "totals of"
+    return f"{far} {standing.maximum} points{void}"
 
 
 def _ordered_tasks(rules: Rules, standing: Standings) -> list[str]:

@@ -1,0 +1,180 @@
+"""What was published gives the same bytes again; what was changed is found, and nothing hostile ends in a crash."""
+
+import json
+import shutil
+
+import pytest
+
+from edgelm.errors import InputError, MissingInput
+from edgelm.files import canonical_json, sha256_bytes
+from edgelm.rules.miniature import Miniature
+from edgelm.score.board import Board
+from edgelm.score.checksums import SUMS, checksums
+from edgelm.score.publish import publish
+from edgelm.score.replay import counted, first_difference, replay
+
+RULES = Miniature()
+FIELD = {"red": ([1, 0, 1], [0, 1, 1, 1], 1), "blue": ([1, 1, 1], [0, 0, 0, 1], 2), "green": ([0, 0, 0], [1] * 4, 3)}
+
+
+@pytest.fixture
+def packages(submitted):
+    return [submitted(team, {"gsm8k": gsm, "chid": chid}, seconds=s) for team, (gsm, chid, s) in FIELD.items()]
+
+
+@pytest.fixture
+def board(packages, tmp_path):
+    out = tmp_path / "out"
+    publish(RULES, packages, out, page=False)
+    return out
+
+
+def resign(board):
+    """List the files as they now are, as somebody would who has changed them."""
+    (board / SUMS).write_bytes(checksums(board))
+
+
+def change(board, name, edit):
+    path = board / name
+    value = json.loads(path.read_bytes())
+    edit(value)
+    path.write_bytes(canonical_json(value))
+    resign(board)
+
+
+def test_a_published_board_gives_the_same_bytes(board):
+    assert list(replay(board)) == []
+    assert counted(board) == (6, 0)
+    shutil.rmtree(board / "marks")
+    resign(board)
+    assert "marks" in next(replay(board))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Board(state="live", revision=2), Board(state="frozen"), Board(state="provisional", void=("chid", "throughput")),
+     Board(state="final", revision=7)],
+)  # fmt: skip
+def test_every_state_can_be_replayed(packages, tmp_path, made):
+    [standing] = publish(RULES, packages, tmp_path / "out", board=made, page=False)
+    assert (standing.state, standing.revision) == (made.state, made.revision)
+    assert list(replay(tmp_path / "out")) == []
+
+
+def test_marks_of_holdouts_are_not_published_while_none_may_be_seen(submitted, tmp_path):
+    from dataclasses import replace
+
+    rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",))
+    package = submitted("red", {"gsm8k": [1, 0], "chid": [1, 1]})
+    manifest = json.loads((package / "edgelm.json").read_text())
+    (package / "edgelm.json").write_text(json.dumps({**manifest, "rules": rules.digest}))
+    for state, marks in (("live", 1), ("provisional", 2)):
+        out = tmp_path / state
+        publish(rules, [package], out, board=Board(state=state), page=False)
+        assert len(list((out / "marks").iterdir())) == marks
+        assert list(replay(out)) == []
+
+
+def test_equal_input_gives_equal_folders(packages, tmp_path):
+    for name in ("one", "two"):
+        publish(RULES, packages if name == "one" else packages[::-1], tmp_path / name, page=False)
+    assert (tmp_path / "one" / SUMS).read_bytes() == (tmp_path / "two" / SUMS).read_bytes()
+
+
+ENTRIES, STANDINGS = "compression/entries.json", "compression/standings.json"
+
+
+def test_a_changed_file_is_found_by_its_digest(board):
+    (board / STANDINGS).write_bytes((board / STANDINGS).read_bytes() + b"\n")
+    first, second = replay(board)
+    assert first.startswith(f"{STANDINGS} has sha256")
+    assert second == f"{STANDINGS}: it is not in canonical form"
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "said"),
+    [
+        (STANDINGS, lambda it: it["board"][0].update(total="99"), "standings.json: board[0].total is 99, computed is"),
+        (STANDINGS, lambda it: it["board"].pop(), "standings.json: board[2] is nothing"),
+        (STANDINGS, lambda it: it.update(more=1), "standings.json: more is 1, computed is nothing"),
+        (ENTRIES, lambda it: it[0]["models"]["base"]["scores"].update(gsm8k="1"), "is stored, the marks give"),
+        (ENTRIES, lambda it: it[0]["models"]["base"]["marks"].update(gsm8k="0" * 64), "are missing"),
+        (ENTRIES, lambda it: it[0]["models"]["base"]["marks"].update(gsm8k="../x"), "are missing"),
+        (ENTRIES, lambda it: it[0]["models"]["base"]["repeats_ns"].__setitem__(slice(None), [1, 1, 1]), "throughput: "),
+        (ENTRIES, lambda it: it[0].update(team="gold"), "standings.json: board"),
+        (ENTRIES, lambda it: it[0].update(reasons=["x"]), "standings.json: "),
+        ("compression/decisions.json", lambda it: it.update(revision=3), "revision is 1, computed is 3"),
+    ],
+)
+def test_a_changed_figure_is_found_though_the_list_was_made_anew(board, name, edit, said):
+    change(board, name, edit)
+    assert said in next(replay(board))
+
+
+def test_marks_that_are_weighed_otherwise_are_found(board):
+    path = next(path for path in (board / "marks").iterdir() if b'"gsm8k"' in path.read_bytes())
+    value = json.loads(path.read_bytes())
+    value["strata"][""]["weight"] = "1/2"
+    data = canonical_json(value)
+    (board / "marks" / f"{sha256_bytes(data)}.json").write_bytes(data)
+    change(board, ENTRIES, lambda it: [
+        model["marks"].update(gsm8k=sha256_bytes(data))
+        for entry in it for model in entry["models"].values() if model["marks"]["gsm8k"] == path.stem
+    ])  # fmt: skip
+    assert "weighed in another way" in next(replay(board))
+
+
+@pytest.mark.parametrize("name", ["board.csv", "board.md"])
+def test_a_changed_table_is_found(board, name):
+    path = board / "compression" / name
+    path.write_bytes(path.read_bytes().replace(b"red", b"RED"))
+    resign(board)
+    assert f"compression/{name}: line" in next(replay(board))
+
+
+HOSTILE = [b"", b"{", b"[]", b"null", b'"x"', b"[[]]", b'[{"a":1}]', b"[" * 100_000, b"\xff", b'{"a":NaN}', b"1" * 5000,
+           b'"\\ud800"']  # fmt: skip
+
+
+@pytest.mark.parametrize("data", HOSTILE)
+@pytest.mark.parametrize("name", ["rules.json", ENTRIES, STANDINGS, "compression/decisions.json"])
+def test_hostile_files_are_differences_or_input_errors(board, name, data):
+    (board / name).write_bytes(data)
+    resign(board)
+    try:
+        assert list(replay(board))
+    except InputError as error:
+        assert str(error)
+
+
+HUGE = f"{'9' * 300}/{'7' * 299}1"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda it: it[0]["models"]["base"].update(marks={}, scores={"gsm8k": HUGE, "chid": HUGE}, repeats_ns=[],
+                                               throughput=HUGE),
+     lambda it: it[0].update(received="9999-12-31T23:59:59-23:59"), lambda it: it.append(it[0]), lambda it: it.clear(),
+     lambda it: it[0].update(submission="\0"), lambda it: it[0]["models"]["base"].update(peak_memory=10**30)],
+)  # fmt: skip
+def test_hostile_entries_are_differences_or_input_errors(board, edit):
+    change(board, ENTRIES, edit)
+    try:
+        assert list(replay(board))
+    except InputError as error:
+        assert str(error)
+
+
+def test_what_is_no_board_is_refused(board, tmp_path):
+    with pytest.raises(MissingInput):
+        list(replay(tmp_path / "nowhere"))
+    shutil.rmtree(board / "compression")
+    resign(board)
+    with pytest.raises(MissingInput, match="holds no board"):
+        list(replay(board))
+
+
+def test_the_first_difference_is_placed():
+    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}) == "a[1].b is 2, computed is 3"
+    assert first_difference({"a": True}, {"a": 1}) == "a is True, computed is 1"
+    assert first_difference({"a": 1}, {"a": 1}) == ""
