@@ -6,7 +6,7 @@ Two shapes, random weights: what `recipes/compress/llama-3-8b.txt` plans, and Ll
 `edgelm deploy gguf` in a process of its own, whose peak the system counts; then the runner is started with the rules'
 2,000 positions under a limit of the operating system, of a control group where this user may make one, else of the
 address space (`ulimit -v`). Printed are the prediction of `edgelm measure`, the runner's own peak, and how it ended.
-FOLDER holds `llama-3-8b/tokenizer.json`. 8B needs 50 GB of disk.
+FOLDER holds `llama-3-8b/tokenizer.json` and `tokenizer_config.json`, of any model of at most 65,536 tokens. 8B needs 50 GB of disk.
 """
 
 from __future__ import annotations

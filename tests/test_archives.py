@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgelm.archives import read_entry, unzip
+from edgelm.archives import read_entry, unpack
 from edgelm.errors import BadFile, InputError, MissingInput
 from edgelm.files import tree_files
 
@@ -28,7 +28,7 @@ def _zip(path, entries, **options):
 
 
 def _unzip(path, **limits):
-    unzip(path, path.parent / "out", **{"max_bytes": 10**6} | limits)
+    unpack(path, path.parent / "out", **{"max_bytes": 10**6} | limits)
     return tree_files(path.parent / "out")
 
 

@@ -13,7 +13,7 @@ FLOORS = {
     "__init__": 0, "errors": 0,
     "files": 1, "folders": 1, "archives": 1, "plugins": 1, "recipe": 1, "pages": 1,
     "headers": 2, "shapes": 2, "checkpoint": 2, "bundle": 2, "chat": 2, "report": 2, "rules": 2,
-    "submission": 3, "kit": 3, "data": 3, "native": 3,
+    "submission": 3, "kit": 3, "data": 3, "results": 3, "native": 3,
     "stock": 4, "tasks": 4, "engines": 4, "devices": 4,
     "train": 5, "deploy": 5,
     "compress": 6, "evaluate": 6, "measure": 6, "bridges": 6,
@@ -26,7 +26,7 @@ BELOW_3 = {7: range(4), 8: (*range(4), 7)}  # these floors build on what is on d
 ORDER = {
     0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages"],
     2: ["headers", "shapes", "checkpoint", "bundle", "chat", "report", "rules"],
-    3: ["submission", "kit", "data", "native"],
+    3: ["submission", "kit", "data", "results", "native"],
     4: ["stock", "tasks engines devices"],
 }  # fmt: skip
 # Late imports of our own: what says what a step would do needs no torch, what does it does.

@@ -104,7 +104,7 @@ def test_results_are_canonical_and_untested_is_empty(
     assert text == ",".join(HEADER) + "\nbase,,,66.67,,,,,365.71,345.00\n"
 
 
-def test_a_partial_score_or_one_of_another_protocol_is_no_claim_and_truthfulqa_is_a_fraction(
+def test_a_partial_score_or_one_of_another_protocol_is_no_claim_and_truthfulqa_is_in_percent(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     half = TaskScore(protocol="miniature-1/bbh-0", score=Fraction(50), samples=4, of=4, prompting="chat", engine={})
@@ -118,7 +118,7 @@ def test_a_partial_score_or_one_of_another_protocol_is_no_claim_and_truthfulqa_i
         with answers_log(tmp_path / "partial", task) as log:
             log.append([])
     packed(tmp_path / "out", checkpoint.path, (tmp_path / "partial",))
-    assert (tmp_path / "out/results.csv").read_text().splitlines()[1] == "base,,50.00,,,,,0.2803,,"
+    assert (tmp_path / "out/results.csv").read_text().splitlines()[1] == "base,,50.00,,,,,50.00,,"
 
 
 def test_the_card_is_completed_and_lies_beside_the_checkpoint(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_package_is_not_copied_into_itself(checkpoint: Checkpoint, tmp_path: P
 def test_a_packed_zip_is_not_unpacked_again(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgelm.submission.unzip", lambda *_, **__: pytest.fail("unpacked"))
+    monkeypatch.setattr("edgelm.submission.unpack", lambda *_, **__: pytest.fail("unpacked"))
     submission = packed(tmp_path / "out.zip", checkpoint.path)
     assert (submission.manifest.team, submission.slots) == ("red", ["base"])
 

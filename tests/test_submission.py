@@ -73,7 +73,7 @@ def test_a_zip_is_unpacked_beside_nothing_and_removed(archive: Path) -> None:
 def test_of_a_zip_records_are_read_without_unpacking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = {"checkpoint": "0" * 64, "name": "phi", "parameters": 1, "bytes": 2, "dtypes": {"F16": 1}}
     write_json(folder / "models/phi-2/report/report.json", report)
-    monkeypatch.setattr("edgelm.submission.unzip", lambda *_, **__: pytest.fail("unpacked"))
+    monkeypatch.setattr("edgelm.submission.unpack", lambda *_, **__: pytest.fail("unpacked"))
     with Submission(zip_of(folder)) as submission:
         assert submission.slots == ["phi-2"]
         assert submission.digest == Submission(folder).digest

@@ -1,4 +1,4 @@
-"""A report's figures as the starting kit's table has them, for `evaluate` and for a packed submission.
+"""A report's figures as the starting kit's table has them, for `evaluate`.
 
 Scores in percent, TruthfulQA as the fraction that OpenCompass prints; tokens a second; MiB. What was not measured
 completely by the protocol that counts stays empty, never 0.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 import shlex
 import shutil
@@ -24,11 +22,11 @@ from edgelm.data.texts import BUILT_IN
 from edgelm.errors import BadFile, BadOption, MissingInput, UnknownName, Unsupported
 from edgelm.files import disk_errors, read_json, sha256_file, tree_files, write_bytes, write_json
 from edgelm.folders import new_folder, require_fresh
-from edgelm.kit import cells
 from edgelm.plugins import available
 from edgelm.report import Report, answers_log
+from edgelm.results.canonical import results_file
 from edgelm.rules import Rules, Track
-from edgelm.submission import BUNDLE, HEADER, MANIFEST, README, RESULTS, SOURCE, Submission
+from edgelm.submission import BUNDLE, MANIFEST, README, RESULTS, SOURCE, Submission
 
 LINK_FROM = 1 << 16  # bytes: larger files of checkpoints and bundles are hard-linked rather than copied
 LEFT_OUT = {".git", "__pycache__", ".venv"}  # of a source folder
@@ -78,7 +76,8 @@ def pack(
         for model in models.values():
             model.write(folder / "models" / model.slot)
         _write_source(folder / SOURCE, source, models.values())
-        write_bytes(folder / RESULTS, _results(models.values(), rules))
+        claims = results_file({slot: model.report for slot, model in models.items()}, rules)
+        write_bytes(folder / RESULTS, claims.encode())
         known = {f"models/{m.slot}/checkpoint/{name}": sha for m in models.values() for name, sha in m.digests.items()}
         files = [_file_entry(folder, name, known, progress) for name in tree_files(folder)]
         places = {slot: f"models/{slot}" for slot in models} | {slot: {"omitted": why} for slot, why in omitted.items()}
@@ -247,17 +246,6 @@ def _commands(slot: str, card: Card) -> Iterator[list[str]]:
         yield ["train", *trained, "--data", "DATA", "-o", outs[0]]
     for base, words, out in zip([outs[0] if trained else card.base or "BASE", *outs[1:]], runs, outs[1:], strict=False):
         yield ["compress", base, *words, "-o", out]
-
-
-def _results(models: Iterable[_Model], rules: Rules) -> bytes:
-    """The team's own figures in the canonical form; what was not tested by the rules' protocols stays empty."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(HEADER)
-    for model in models:
-        peak = model.report.memory.get(rules.memory_meter) if model.report else None
-        rows.writerow([model.slot, *cells(model.report, rules.suite, peak)])
-    return text.getvalue().encode()
 
 
 def _file_entry(folder: Path, name: str, known: Mapping[str, str], progress: Progress | None) -> dict[str, object]:

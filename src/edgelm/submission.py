@@ -1,4 +1,4 @@
-"""A submission: what a team hands in, one folder (or one zip of it) with a manifest that lists every file.
+"""A submission: what a team hands in, one folder (or one archive of it) with a manifest that lists every file.
 
     edgelm.json                 manifest
     results.csv                 the team's own figures, a claim
@@ -9,8 +9,8 @@
                  /bundle/       what goes onto the phone
                  /proof/        a screenshot of the running app, or error.txt
 
-A folder is read where it lies. Of a zip, manifest, cards and reports are read from the archive; it is unpacked when
-a file itself is asked for.
+A folder is read where it lies. An archive is unpacked when a file itself is asked for; manifest, cards and reports are
+read from it as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from edgelm.archives import read_entry, unzip
+from edgelm.archives import read_entry, unpack
 from edgelm.checkpoint import CARD, Card, Checkpoint, validate
 from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import parse_json, read_bytes, sha256_bytes
@@ -91,27 +91,29 @@ class Manifest(_Record):
 
 
 class Submission:
-    """A submission on disk; of a zip, an unpacked copy that lives as long as this object. Attributes are read late.
+    """A submission on disk, of an archive a copy that is unpacked while this object lives. Attributes are read late.
 
     Raises:
         MissingInput: there is no such folder or file.
-        BadFile: a file that is no zip, or a zip that is not safe to unpack (when its contents are first needed).
+        BadFile: a file that is no archive, or one that is not safe to unpack (when its contents are first needed).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.origin = Path(path)
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         if not self.origin.exists():
-            raise MissingInput(f"there is no submission {self.origin}", mend="give the folder or zip that pack wrote")
+            raise MissingInput(
+                f"there is no submission {self.origin}", mend="give the folder or archive that pack wrote"
+            )
 
     @cached_property
     def path(self) -> Path:
-        """The folder: the submission itself, or where its zip was unpacked."""
+        """The folder: the submission itself, or where its archive was unpacked."""
         if self.origin.is_dir():
             return self.origin
         self._unpacked = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
         try:
-            unzip(self.origin, Path(self._unpacked.name), max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
+            unpack(self.origin, Path(self._unpacked.name), max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,10 +62,25 @@ def rules() -> Rules:
 @pytest.fixture(scope="session")
 def clean(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, rules: Rules) -> Path:
     """A package without any finding; not to be changed."""
-    folder = tmp_path_factory.mktemp("clean")
-    checkpoint = Checkpoint(make_checkpoint("llama", dtype="float16"))
-    checkpoint.write_card(Card(base="tiny/base", derivation="compressed", recipe=["depth:drop=1"],
-                               data=[Source(name="c4", tokens=1000)]))  # fmt: skip
+    card = Card(base="tiny/base", derivation="compressed", recipe=["depth:drop=1"])
+    return make_package(make_checkpoint("llama", dtype="float16"), card, "compression", "base",
+                        tmp_path_factory.mktemp("clean"), rules)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def clean_from_scratch(
+    make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, rules: Rules
+) -> Path:
+    """The same in the other track."""
+    card = Card(derivation="from-scratch", recipe=["tokenizer", "pretrain"])
+    return make_package(make_checkpoint("qwen2", dtype="float32"), card, "from-scratch", "model",
+                        tmp_path_factory.mktemp("scratch"), rules)  # fmt: skip
+
+
+def make_package(origin: Path, card: Card, track: str, slot: str, folder: Path, rules: Rules) -> Path:
+    """A package in `folder`, from parts that lie beside it."""
+    checkpoint = Checkpoint(origin)
+    checkpoint.write_card(card.model_copy(update={"data": [Source(name="c4", tokens=1000)]}))
     source = folder / "source"
     source.mkdir()
     (source / "README.md").write_text("edgelm compress tiny/base depth:drop=1 -o out/base\n")
@@ -72,9 +88,9 @@ def clean(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPat
     entry = Entry(checkpoint.path, (make_report(folder / "report", checkpoint),),
                   make_bundle(folder / "bundle", checkpoint))  # fmt: skip
     package = folder / "package"
-    pack({"base": entry}, team="red", track="compression", rules=rules, source=source, out=package)
-    (package / "models/base/proof").mkdir()
-    (package / "models/base/proof/app.png").write_bytes(b"picture")
+    pack({slot: entry}, team="red", track=track, rules=rules, source=source, out=package)
+    (package / f"models/{slot}/proof").mkdir()
+    (package / f"models/{slot}/proof/app.png").write_bytes(b"picture")
     Breakable(package).relist()
     return package
 
@@ -155,6 +171,34 @@ class Breakable:
         assert old in text
         (self.path / name).write_text(text.replace(old, new))
         self.relist()
+
+    def write(self, name: str, data: str | bytes = "x") -> None:
+        """Write a file and list it."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        self.relist()
+
+    def remove(self, *names: str) -> None:
+        """Remove files or folders and list what is left."""
+        for name in names:
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.relist()
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name and list it so."""
+        (self.path / old).rename(self.path / new)
+        self.relist()
+
+    def truncate(self) -> None:
+        """Cut the last bytes off the weights."""
+        os.truncate(self.weights, self.weights.stat().st_size - 10)
+        self.refit()
+
+    def twin(self, name: str = "other") -> Path:
+        """A copy of the package beside it."""
+        return Path(shutil.copytree(self.path, self.path.parent / name))
 
     def edit_tensors(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the weights' tensors and save them again."""

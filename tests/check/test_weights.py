@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgelm.check.run import check
-from edgelm.check.weights import not_finite
+from edgelm.check.values import not_finite
 from edgelm.headers import read_header
 from edgelm.rules import Rules
 

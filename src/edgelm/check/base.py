@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from edgelm.check.codes import CODES
@@ -23,6 +23,7 @@ class Finding:
     what: str
     why: str
     mend: str
+    evidence: dict[str, Any] = field(default_factory=dict, compare=False)  # for a reviewer: figures, names
 
     @property
     def key(self) -> tuple[int, str, str, str]:
@@ -30,8 +31,9 @@ class Finding:
         return ORDER.index(self.severity), self.code, self.path, self.what
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return asdict(self)
+        """The finding as a JSON object; evidence only if there is some."""
+        found = asdict(self)
+        return found if found["evidence"] else {key: value for key, value in found.items() if key != "evidence"}
 
 
 Findings = Iterator[Finding]
@@ -45,11 +47,15 @@ class Check:
     look: Callable[[Any], Findings]
 
 
-def finding(code: str, path: str, what: str, *, mend: str = "", severity: Severity | None = None) -> Finding:
+def finding(
+    code: str, path: str, what: str, *, mend: str = "", severity: Severity | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> Finding:  # fmt: skip
     """A finding with the rule, the severity and the mend of its code, unless this case has its own."""
     known = CODES[code]
     what = what if len(what) <= LONGEST else f"{what[:LONGEST]}…"
-    return Finding(code, severity or known.severity, path, what, known.condition, mend or known.mend)
+    severity = severity or known.severity
+    return Finding(code, severity, path, what, known.condition, mend or known.mend, evidence or {})
 
 
 def worst(findings: Iterable[Finding]) -> Severity | None:

@@ -6,26 +6,49 @@ others that need the part meet the same error, which is said once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgelm.check.fetch import Fetch
+from edgelm.check.links import Link, read_links
 from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
 from edgelm.errors import EdgelmError, InputError
 from edgelm.files import sha256_file, tree_files
 from edgelm.report import REPORT, Report
 from edgelm.rules import Rules, Track
 from edgelm.shapes import Shape
-from edgelm.submission import Submission
+from edgelm.submission import MANIFEST, Submission
+
+if TYPE_CHECKING:
+    from edgelm.check.fingerprint import Fingerprint
+
+MAX_PACKAGE = 128 * 2**30  # bytes: three 8B models in FP32, or in FP16 with their bundles, stay below
 
 
 class Package:
-    """An opened submission beside the rules that it is held against. `track` is None if it cannot be told."""
+    """An opened submission beside the rules that it is held against. `track` is None if it cannot be told.
 
-    def __init__(self, submission: Submission, rules: Rules, track: str | None, values: bool = False) -> None:
+    Args:
+        submission: what is looked at.
+        rules: what it is held against.
+        track: that it is meant for; None for the one that it names.
+        values: whether the weights themselves are read.
+        fetch: how links are fetched; None if they are not.
+        bases: known models by name, of which weights may descend.
+        beside: other submissions to compare it with.
+        max_bytes: that the files may have together.
+    """
+
+    def __init__(
+        self, submission: Submission, rules: Rules, track: str | None, values: bool = False, *,
+        fetch: Fetch | None = None, bases: Mapping[str, Fingerprint] | None = None,
+        beside: Sequence[Submission] = (), max_bytes: int = MAX_PACKAGE,
+    ) -> None:  # fmt: skip
         self.submission, self.rules, self.values = submission, rules, values
+        self.fetch, self.bases, self.beside, self.max_bytes = fetch, bases or {}, beside, max_bytes
         self.path = submission.path
         self._track = track
 
@@ -38,6 +61,19 @@ class Package:
     def digests(self) -> dict[str, str]:
         """The sha256 of every file as it is found."""
         return {name: sha256_file(self.path / name) for name in self.files}
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """The files that lie elsewhere."""
+        return read_links(self.path)
+
+    @cached_property
+    def linked(self) -> set[str]:
+        """The paths of files that lie elsewhere; none if the list of them cannot be read."""
+        try:
+            return {link.path for link in self.links}
+        except InputError:
+            return set()
 
     @cached_property
     def track(self) -> Track | None:
@@ -59,6 +95,10 @@ class Package:
     def relative(self, path: Path) -> str:
         """A path inside the package as findings name it."""
         return path.relative_to(self.path).as_posix()
+
+    def named_in(self, text: str) -> str:
+        """The file of the package that a text names; empty if none."""
+        return max((name for name in (*self.files, MANIFEST) if name in text), key=len, default="")
 
     def cause(self, error: Exception) -> str:
         """What a finding says of an error: the same text wherever it is met, without the place of unpacking."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import stat
-import zipfile
 from collections import Counter
 from pathlib import Path
 
-from edgelm.archives import entry_problem
+from edgelm.archives.entries import entry_problem, shown
+from edgelm.archives.unpack import MAX_RATIO, SMALL, entries
 from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
+from edgelm.errors import InputError
 from edgelm.files import tree_files
 from edgelm.report import REPORT
 from edgelm.submission import (
@@ -25,8 +26,7 @@ from edgelm.submission import (
     SOURCE,
 )  # fmt: skip
 
-MAX_RATIO = 100  # unpacked to packed
-SMALL = 64 << 20  # bytes: what unpacks to less is harmless at any ratio
+LARGEST_SHOWN = 5  # files of a package that is too large
 READ_WHOLE = {".json": MAX_RECORD, ".jinja": MAX_RECORD, ".jsonl": MAX_ANSWERS}  # bytes at most, by ending
 REQUIRED = (CARD, "checkpoint/config.json", f"report/{REPORT}")  # of each model
 SPELLINGS = {
@@ -37,25 +37,20 @@ SPELLINGS = {
 }  # fmt: skip
 
 
-def unsafe_zip(path: Path) -> Findings:
-    """PKG-01, PKG-02, PKG-03 of a zip, from its directory: what is found here is not unpacked."""
-    if not path.is_file():
-        yield finding("PKG-01", path.name, f"{path.name} is neither a folder nor a file")
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        yield finding("PKG-01", path.name, f"{path.name} is no readable zip: {error}")
-        return
+def unsafe_archive(path: Path) -> Findings:
+    """PKG-01, PKG-02, PKG-03 of an archive, from its headers: what is found here is not unpacked."""
     seen: set[str] = set()
-    for entry in entries:
-        if problem := entry_problem(entry, seen):
-            yield finding("PKG-02", entry.filename, f"the entry {problem}")
-        yield from _too_large(entry.filename, entry.file_size)
-    unpacked, packed = sum(entry.file_size for entry in entries), max(1, path.stat().st_size)
-    if len(entries) > MAX_ENTRIES:
-        yield finding("PKG-03", path.name, f"{len(entries):,} entries, at most {MAX_ENTRIES:,} are allowed")
+    unpacked, packed = 0, max(1, path.stat().st_size)
+    try:
+        for entry in entries(path, max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES):
+            unpacked += max(0, entry.size)
+            if problem := entry_problem(entry, seen):
+                yield finding("PKG-02", shown(entry.name), f"the entry {problem}")
+            yield from _too_large(shown(entry.name), entry.size)
+    except InputError as error:
+        code = "PKG-03" if "unpacks to more" in error.why or "entries" in error.why else "PKG-01"
+        yield finding(code, path.name, f"{path.name} is no readable archive: {error.why or error.what}")
+        return
     if unpacked > MAX_BYTES:
         yield finding("PKG-03", path.name, f"unpacks to {unpacked:,} bytes, at most {MAX_BYTES:,} are allowed")
     if unpacked > SMALL and unpacked > MAX_RATIO * packed:
@@ -111,6 +106,8 @@ def listed_files(package: Package) -> Findings:
     """PKG-05, PKG-06: files that were changed, lost or added since the package was made."""
     listed = {entry.path: entry for entry in package.submission.manifest.files}
     for name, entry in listed.items():
+        if name not in package.digests and name in package.linked:
+            continue
         if name not in package.digests:
             yield finding("PKG-05", name, "listed in the manifest, but absent")
             continue
@@ -122,6 +119,22 @@ def listed_files(package: Package) -> Findings:
     for name in package.files:
         if name not in listed and name != MANIFEST:
             yield finding("PKG-06", name, "not listed in the manifest")
+
+
+def size(package: Package) -> Findings:
+    """PKG-07: what the package weighs, its largest files, and what it holds twice."""
+    sizes = {name: (package.path / name).stat().st_size for name in package.files}
+    total = sum(sizes.values())
+    if total <= package.max_bytes:
+        return
+    largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:LARGEST_SHOWN]
+    times = Counter(package.digests.values())
+    twice = [name for name in sizes if times[package.digests[name]] > 1 and sizes[name]]
+    what = f"{total:,} bytes, at most {package.max_bytes:,} are taken; largest: " + some(
+        f"{name} {sizes[name]:,}" for name in largest
+    )
+    evidence = {"bytes": sizes, "held_twice": twice}
+    yield finding("PKG-07", "", f"{what}; held twice: {some(twice)}" if twice else what, evidence=evidence)
 
 
 def spelling(package: Package) -> Findings:
@@ -146,6 +159,7 @@ CHECKS = (
     Check("PKG-02", plain_files),
     Check("PKG-04", manifest),
     Check("PKG-05", listed_files),
+    Check("PKG-07", size),
     Check("PKG-08", spelling),
     Check("PKG-09", empty_files),
 )

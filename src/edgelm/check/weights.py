@@ -1,16 +1,14 @@
-"""Weight checks from headers and configuration: files, index, tensors, values, context."""
+"""Weight checks from headers and configuration: files, index, tensors, context."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model, Package
 from edgelm.checkpoint import CARD, INDEX, read_config
 from edgelm.errors import BadFile, MissingInput, Unsupported
-from edgelm.files import CHUNK
-from edgelm.headers import BUFFERS, Tensor, read_header
+from edgelm.headers import BUFFERS, read_header
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 
@@ -78,49 +76,6 @@ def shapes(model: Model) -> Findings:
             return
 
 
-def values(model: Model) -> Findings:
-    """CKP-05: NaN and infinities, by reading all weights; only when values are asked for."""
-    for tensor in model.checkpoint.tensors.values() if model.package.values else ():
-        if count := not_finite(tensor):
-            yield finding("CKP-05", model.package.relative(tensor.file), f"{tensor.name} has {count:,} such values")
-
-
-def not_finite(tensor: Tensor) -> int:
-    """The number of NaNs and infinities of a stored tensor: values whose exponent bits are all ones."""
-    screen = _SCREENS.get(tensor.dtype)
-    if screen is None:
-        return 0
-    count, left = 0, tensor.bytes
-    with tensor.file.open("rb") as file:
-        file.seek(tensor.start)
-        while left and (chunk := file.read(min(CHUNK, left))):
-            count += screen(chunk)
-            left -= len(chunk)
-    return count
-
-
-def _f16(chunk: bytes) -> int:
-    """The exponent lies in the upper byte alone: deleting such bytes counts them at the speed of C."""
-    upper = chunk[1::2]
-    return len(upper) - len(upper.translate(None, bytes([*range(0x7C, 0x80), *range(0xFC, 0x100)])))
-
-
-def _wide(size: int, second: int) -> Callable[[bytes], int]:
-    """For F32, BF16, F64: seven exponent bits in the upper byte, the others at the top of the one below it."""
-
-    def count(chunk: bytes) -> int:
-        upper = chunk[size - 1 :: size]
-        if not (upper.count(0x7F) + upper.count(0xFF)):
-            return 0  # nearly always: no sound weight is that large
-        below = chunk[size - 2 :: size]
-        return sum(top & 0x7F == 0x7F and low >= second for top, low in zip(upper, below, strict=True))
-
-    return count
-
-
-_SCREENS = {"F16": _f16, "BF16": _wide(2, 0x80), "F32": _wide(4, 0x80), "F64": _wide(8, 0xF0)}
-
-
 def counted(model: Model) -> Findings:
     """CKP-06: the card's parameter count."""
     claimed, found = model.raw_card.get("parameters"), model.checkpoint.parameters
@@ -150,7 +105,6 @@ MODEL_CHECKS = (
     Check("CKP-02", headers),
     Check("CKP-03", index),
     Check("CKP-04", shapes),
-    Check("CKP-05", values),
     Check("CKP-06", counted),
     Check("CKP-04", context),
 )

@@ -7,28 +7,73 @@ from typing import Annotated
 
 import typer
 
+from edgelm.check.fetch import Fetcher
+from edgelm.check.fingerprint import fingerprint as fingerprint_of
+from edgelm.check.fix import fix as mend
+from edgelm.check.look import MAX_PACKAGE
 from edgelm.check.run import as_json, exit_code
 from edgelm.check.run import check as run
+from edgelm.check.sarif import as_sarif
+from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, emit_json, emit_table, note
+from edgelm.errors import BadOption
 from edgelm.plugins import parse
+
+GIB = 2**30
 
 
 def check(
-    submission: Annotated[Path, typer.Argument(help="Submission folder or zip.")],
+    submission: Annotated[Path, typer.Argument(help="Submission: a folder, .zip, .tar or .tar.zst.")],
     rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
     track: Annotated[str | None, typer.Option(help="The track it is meant for, if not as its manifest says.")] = None,
     values: Annotated[
-        bool, typer.Option("--values", help="Also read the weights themselves (NaN, infinities).")
+        bool, typer.Option("--values", help="Also read the weights: NaN, infinities, traces of quantisation.")
     ] = False,
+    links: Annotated[bool, typer.Option("--links", help="Also fetch what links.json names, and compare it.")] = False,
+    base: Annotated[
+        list[str] | None, typer.Option(help="Known model as NAME=PATH, its folder or fingerprint; repeatable.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Another submission, for equal weights or answers; repeatable.")
+    ] = None,
+    max_gib: Annotated[float, typer.Option(help="Largest package that is taken, in GiB.")] = MAX_PACKAGE / GIB,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend names, dtypes, counts and the results file first.")] = False,
+    fingerprint: Annotated[
+        Path | None, typer.Option(help="File for the fingerprint of a known model; SUBMISSION is its checkpoint.")
+    ] = None,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for editors and code hosts.")] = False,
     json: Json = False,
 ) -> None:
     """Check a submission against the rules, without running anything of it. Exit code 1 if it would be refused."""
-    findings = run(submission, parse("rules", rules), track=track, values=values)
-    if json:
-        emit_json(as_json(findings))
+    if fingerprint is not None:
+        fingerprint_of(Checkpoint(submission)).save(fingerprint)
+        raise typer.Exit
+    ruled = parse("rules", rules)
+    for line in mend(submission, ruled) if fix else ():
+        note(line)
+    findings = run(
+        submission, ruled, track=track, values=values, fetch=Fetcher() if links else None, bases=_named(base or []),
+        beside=beside or (), max_bytes=int(max_gib * GIB),
+    )  # fmt: skip
+    if sarif or json:
+        emit_json(as_sarif(findings) if sarif else as_json(findings))
     else:
         if findings:
             rows = [(one.severity, one.code, one.path, one.what, one.mend) for one in findings]
             emit_table(("", "code", "where", "what", "mend"), rows)
         note("E refused, R a reviewer decides, W and I for your information" if findings else "no findings")
     raise typer.Exit(exit_code(findings))
+
+
+def _named(bases: list[str]) -> dict[str, Path]:
+    """The places of known models by name.
+
+    Raises:
+        BadOption: one has no name, or a name comes twice.
+    """
+    pairs = [base.partition("=") for base in bases]
+    wrong = [base for base, (name, _, path) in zip(bases, pairs, strict=True) if not name or not path]
+    if wrong or len({name for name, _, _ in pairs}) < len(pairs):
+        raise BadOption(f"--base {wrong[0] if wrong else bases[-1]}", why="every known model needs a name of its own",
+                        mend="give NAME=PATH")  # fmt: skip
+    return {name: Path(path) for name, _, path in pairs}

@@ -1,0 +1,163 @@
+"""Fetching what a stranger's link gives: https to public addresses alone, pinned, within limits; bytes are only hashed.
+
+A name is resolved once and the connection made to that very address, so that it cannot change in between; the same
+holds at every redirect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from edgelm.files import CHUNK
+
+# Where links may begin, and where those hosts send a reader on to.
+HOSTS = ("huggingface.co", "github.com", "zenodo.org", "osf.io", "figshare.com", "modelscope.cn")
+ONWARDS = (*HOSTS, "hf.co", "githubusercontent.com", "amazonaws.com", "cloudfront.net", "aliyuncs.com")
+REDIRECTS = 5
+PAGE = (b"<!doctype html", b"<html")
+SECONDS = 3600.0  # for one file
+SILENCE = 30.0  # seconds without a byte
+
+
+class Refused(Exception):
+    """A link that does not give the file, with the finding's code."""
+
+    def __init__(self, code: str, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came: so many bytes with that digest."""
+
+    size: int
+    sha256: str
+
+
+class Fetch(Protocol):
+    """Fetch an address: at most a byte more than `size`."""
+
+    def __call__(self, url: str, size: int) -> Fetched:
+        """Raise `Refused` if it gives no file."""
+
+
+def address_problem(url: str, hosts: tuple[str, ...] = HOSTS) -> str:
+    """Why an address may not be fetched; empty if it may. The address itself is shown without its secrets."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return "this is no address"
+    if parts.scheme != "https":
+        return f"the address begins with {parts.scheme or 'nothing'!r}, https is needed"
+    if parts.username is not None or parts.password is not None:
+        return "the address holds a user's name or password"
+    if is_private(host):
+        return f"{host} is no public address"
+    if port not in (None, 443):
+        return f"port {port} is not that of https"
+    if not any(host == known or host.endswith(f".{known}") for known in hosts):
+        return f"host {host[:80]} is none of {', '.join(hosts)}"
+    return ""
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is this machine, or an address that is not of the public network."""
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal"))
+
+
+def resolve(host: str) -> str:
+    """The one address of a host that will be connected to.
+
+    Raises:
+        Refused: it has none, or one that is not public.
+    """
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        raise Refused("LNK-01", f"{host} cannot be found: {error}") from None
+    if private := [address for address in found if is_private(address)]:
+        raise Refused("LNK-01", f"{host} is at {private[0]}, which is no public address")
+    return found[0]
+
+
+def connect(host: str, address: str) -> http.client.HTTPConnection:
+    """A connection to a host at an address that was looked up before; its certificate must be the host's."""
+
+    class Pinned(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            plain = socket.create_connection((address, 443), SILENCE)
+            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+
+    return Pinned(host, timeout=SILENCE)
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Fetches over the network; `resolve` and `connect` are how."""
+
+    resolve: Callable[[str], str] = resolve
+    connect: Callable[[str, str], http.client.HTTPConnection] = connect
+    seconds: float = SECONDS
+
+    def __call__(self, url: str, size: int) -> Fetched:
+        """The size and digest of what an address gives, read to at most one byte more than `size`.
+
+        Raises:
+            Refused: it leads elsewhere, asks for a login, gives a page, or takes too long.
+        """
+        until = time.monotonic() + self.seconds
+        for _ in range(REDIRECTS + 1):
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+            connection = self.connect(host, self.resolve(host))
+            try:
+                answer = _asked(connection, parts)
+                if answer.status not in (301, 302, 303, 307, 308):
+                    return _hashed(answer, size, until)
+                url = urljoin(url, answer.headers.get("Location", ""))
+            except (OSError, http.client.HTTPException) as error:
+                raise Refused("LNK-01", f"{host} does not answer as it should: {error}") from None
+            finally:
+                connection.close()
+            if problem := address_problem(url, ONWARDS):
+                raise Refused("LNK-01", f"it leads on, but {problem}")
+        raise Refused("LNK-01", f"it leads on more than {REDIRECTS} times")
+
+
+def _asked(connection: http.client.HTTPConnection, parts: SplitResult) -> http.client.HTTPResponse:
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection.request("GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "edgelm"})
+    return connection.getresponse()
+
+
+def _hashed(answer: http.client.HTTPResponse, size: int, until: float) -> Fetched:
+    if answer.status in (401, 403, 407):
+        raise Refused("LNK-01", f"a login is needed (status {answer.status})")
+    if answer.status != 200:
+        raise Refused("LNK-03", f"nothing came (status {answer.status})")
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused("LNK-03", "the file came compressed, which was not asked for")
+    digest, left = hashlib.sha256(), size + 1
+    first = True
+    while left and (chunk := answer.read(min(CHUNK, left))):
+        if first and chunk[:64].lstrip().lower().startswith(PAGE):
+            raise Refused("LNK-02", "a page came instead of the file")
+        if time.monotonic() > until:
+            raise Refused("LNK-03", "it takes too long")
+        digest.update(chunk)
+        left, first = left - len(chunk), False
+    return Fetched(size + 1 - left, digest.hexdigest())

@@ -1,0 +1,195 @@
+"""Mutated submissions: the checker never fails, never writes, never passes what changes a score, a weight or a rule.
+
+`EDGELM_SLOW=1` tries 2,000 of them, otherwise 150; a number in a failure's name is the seed that makes it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgelm.archives import unpack, zip_tree
+from edgelm.check.run import check, worst
+from edgelm.errors import EdgelmError
+from edgelm.files import JsonLog, sha256_file, tree_files
+from edgelm.rules import Rules
+
+SEEDS = range(2000 if os.environ.get("EDGELM_SLOW") else 150)
+WITHOUT_PLACE = {"PKG-01", "PKG-03", "PKG-07"}  # findings that may be of the whole package
+Mutation = Callable[[random.Random, Any, Path], object]
+
+
+def flip(r: random.Random, p: Any, file: Path) -> None:
+    """A few other bytes."""
+    data = bytearray(file.read_bytes()) or bytearray(1)
+    for _ in range(r.randint(1, 8)):
+        data[r.randrange(len(data))] = r.randrange(256)
+    file.unlink()
+    file.write_bytes(data)
+
+
+def cut(r: random.Random, p: Any, file: Path) -> None:
+    os.truncate(file, r.randrange(file.stat().st_size + 1))
+
+
+def delete(r: random.Random, p: Any, file: Path) -> None:
+    file.unlink()
+
+
+def rename(r: random.Random, p: Any, file: Path) -> None:
+    new = r.choice([file.name.upper(), file.name + "x", "x" + file.name, file.name.swapcase(), "ﬁ" + file.name])
+    file.rename(file.with_name(new))
+
+
+def swap(r: random.Random, p: Any, file: Path) -> None:
+    other = p.path / r.choice(tree_files(p.path))
+    one, two = file.read_bytes(), other.read_bytes()
+    file.write_bytes(two)
+    other.write_bytes(one)
+
+
+def enlarge(r: random.Random, p: Any, file: Path) -> None:
+    os.truncate(file, file.stat().st_size + r.choice([1, 1000, 1 << 20, 70 << 20]))
+
+
+def link(r: random.Random, p: Any, file: Path) -> None:
+    file.unlink()
+    file.symlink_to(r.choice(["/etc/passwd", "../../outside", "/dev/zero", file.name, "absent"]))
+
+
+def pipe(r: random.Random, p: Any, file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def nest(r: random.Random, p: Any, file: Path) -> None:
+    """A folder where a file should be."""
+    file.unlink()
+    file.mkdir()
+
+
+def recode(r: random.Random, p: Any, file: Path) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data.decode("latin-1").encode(r.choice(["utf-16", "utf-8-sig", "utf-32"])))
+
+
+def spoil_json(r: random.Random, p: Any, file: Path) -> None:
+    """One value of a JSON file becomes something else."""
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError:
+        return flip(r, p, file)
+    at: Any = content
+    while True:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at))) if isinstance(at, list) else []
+        if not keys:
+            file.write_text(r.choice(["[]", "null", "{", '"text"', "NaN"]))
+            return None
+        key = r.choice(keys)
+        if isinstance(at[key], dict | list) and at[key] and r.random() < 0.8:
+            at = at[key]
+            continue
+        at[key] = r.choice(
+            [None, -1, 10**30, 0.5, "", "../../etc/passwd", [], {}, True, "\ud800", "x" * 10_000, [[[]]]]
+        )
+        break
+    file.write_text(json.dumps(content))
+    return None
+
+
+def climb(r: random.Random, p: Any, file: Path) -> None:
+    """The manifest leads out of the package."""
+    manifest = json.loads((p.path / "edgelm.json").read_text())
+    manifest["files"].append({"path": "../outside/secret", "size": 6, "sha256": "0" * 64})
+    manifest[r.choice(["claims", "track"])] = "../outside/secret"
+    (p.path / "edgelm.json").write_text(json.dumps(manifest))
+
+
+def more(r: random.Random, p: Any, file: Path) -> None:
+    """Another file, of a kind that is looked into."""
+    name = r.choice(["x.pkl", "x.py", "x.apk", "x.safetensors", "links.json", "x.jsonl", "x.ipynb", "x\n.py", "é.txt"])
+    (file.parent / name).write_bytes(r.randbytes(r.choice([0, 1, 100, 5000])))
+
+
+def not_a_number(r: random.Random, p: Any, file: Path) -> None:
+    data = bytearray(p.weights.read_bytes())
+    at = len(data) - 2 * r.randint(1, 10_000)
+    data[at : at + 2] = b"\x00\x7e"
+    p.weights.write_bytes(data)
+
+
+MUTATIONS: list[Mutation] = [flip, cut, delete, rename, swap, enlarge, link, pipe, nest, recode, spoil_json, climb,
+                             more, not_a_number, flip, spoil_json, spoil_json]  # fmt: skip
+
+
+def essence(folder: Path) -> Any:
+    """What decides scores and rules in a package; None if it cannot be told."""
+    if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in folder.rglob("*")):
+        return None  # a pipe or a device may never end
+    try:
+        manifest = json.loads((folder / "edgelm.json").read_bytes())
+        model = folder / "models/base"
+        report = json.loads((model / "report/report.json").read_bytes())
+        rows = JsonLog(model / "report/answers/gsm8k.jsonl").read(repair=False)
+        weights = {name: sha256_file(model / "checkpoint" / name) for name in tree_files(model / "checkpoint")}
+        tasks = {task: (score["score"], score["samples"], score["protocol"]) for task, score in report["tasks"].items()}
+        return [manifest["track"], manifest["rules"], manifest["models"], tasks, weights,
+                [(row["sample"], row.get("mark")) for row in rows]]  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EdgelmError):
+        return None
+
+
+def outside(tmp_path: Path) -> dict[str, bytes]:
+    return {name: (tmp_path / name).read_bytes() for name in tree_files(tmp_path) if not name.startswith("package")}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_mutated_folder(package: Any, tmp_path: Path, rules: Rules, seed: int) -> None:
+    r = random.Random(seed)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("secret")
+    clean = essence(package.path)
+    names = tree_files(package.path)
+    chosen = r.choice(names)
+    mutation = r.choice(MUTATIONS)
+    mutation(r, package, package.path / chosen)
+    if r.random() < 0.5 and (package.path / "edgelm.json").is_file() and mutation is not climb:
+        with contextlib.suppress(ValueError, AttributeError, TypeError):  # the manifest itself is broken
+            package.relist()
+    before = outside(tmp_path)
+    findings = check(package.path, rules, values=True)
+    assert outside(tmp_path) == before
+    assert all(found.path or found.code in WITHOUT_PLACE for found in findings)
+    assert not any("secret" in found.what and "outside" not in found.what for found in findings)
+    if essence(package.path) != clean:  # missing answers are told; the organiser makes all of them anew
+        told = worst(findings) in ("E", "R") or any(found.code == "RPT-02" for found in findings)
+        assert told, (mutation.__name__, chosen, findings)
+
+
+@pytest.mark.parametrize("seed", SEEDS[: len(SEEDS) // 3])
+def test_a_mutated_archive(clean: Path, tmp_path: Path, rules: Rules, monkeypatch: Any, seed: int) -> None:
+    r = random.Random(seed)
+    scratch, path = tmp_path / "scratch", tmp_path / "package.zip"
+    scratch.mkdir()
+    zip_tree(clean, path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        directory = archive.start_dir
+    for _ in range(r.randint(1, 4)):  # most in the directory, which is small
+        at = r.randrange(directory, len(data)) if r.random() < 0.6 else r.randrange(len(data))
+        data[at] = r.randrange(256)
+    path.write_bytes(data[: r.choice([None, None, None, len(data) // 2, len(data) - 1])])
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    findings = check(path, rules)
+    assert not list(scratch.iterdir()) and {found.name for found in tmp_path.iterdir()} == {"scratch", "package.zip"}
+    if worst(findings) not in ("E", "R"):
+        unpack(path, scratch, max_bytes=1 << 30)
+        assert essence(scratch) == essence(clean)
