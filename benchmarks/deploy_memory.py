@@ -6,13 +6,13 @@ Two shapes, random weights: what `recipes/compress/llama-3-8b.txt` plans, and Ll
 `edgelm deploy gguf` in a process of its own, whose peak the system counts; then the runner is started with the rules'
 2,000 positions under a limit of the operating system, of a control group where this user may make one, else of the
 address space (`ulimit -v`). Printed are the prediction of `edgelm measure`, the runner's own peak, and how it ended.
-FOLDER holds `llama-3-8b/tokenizer.json` and `tokenizer_config.json`, of any model of at most 65,536 tokens. 8B needs 50 GB of disk.
+FOLDER holds `llama-3-8b/tokenizer.json` and `tokenizer_config.json`, of any model of at most 65,536 tokens. 8B needs
+50 GB of disk.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,14 +33,18 @@ CONTEXT = 2000
 RECIPE = "recipes/compress/llama-3-8b.txt"
 
 
+# Started from a small process: the system counts to a program's peak what the one had that started it.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
 def exported(folder: Path, out: Path) -> int:
     """Bytes of memory that the export took at the most."""
-    process = subprocess.Popen([sys.executable, "-m", "edgelm", "deploy", str(folder), "gguf", "-o", str(out)],
-                               stdout=subprocess.DEVNULL)  # fmt: skip
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the export ended with {status}")
-    return usage.ru_maxrss * 1024
+    words = [sys.executable, "-m", "edgelm", "deploy", str(folder), "gguf", "-o", str(out)]
+    return int(subprocess.run([sys.executable, "-c", PEAK, *words], stdout=subprocess.PIPE, check=True).stdout)
 
 
 def limiter(limit: int) -> tuple[str, list[str]]:
