@@ -13,11 +13,11 @@ FLOORS = {
     "__init__": 0, "errors": 0,
     "files": 1, "folders": 1, "archives": 1, "plugins": 1, "recipe": 1, "pages": 1,
     "headers": 2, "shapes": 2, "checkpoint": 2, "bundle": 2, "chat": 2, "report": 2, "rules": 2,
-    "submission": 3, "kit": 3, "data": 3, "results": 3, "native": 3,
+    "submission": 3, "links": 3, "kit": 3, "data": 3, "results": 3, "native": 3,
     "stock": 4, "tasks": 4, "engines": 4, "devices": 4,
     "train": 5, "deploy": 5,
-    "compress": 6, "evaluate": 6, "measure": 6, "bridges": 6,
-    "pack": 7, "check": 7, "score": 7,
+    "compress": 6, "evaluate": 6, "measure": 6, "bridges": 6, "verify": 6,
+    "init": 7, "pack": 7, "check": 7, "score": 7,
     "server": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
@@ -26,8 +26,9 @@ BELOW_3 = {7: range(4), 8: (*range(4), 7)}  # these floors build on what is on d
 ORDER = {
     0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages"],
     2: ["headers", "shapes", "checkpoint", "bundle", "chat", "report", "rules"],
-    3: ["submission", "kit", "data", "results", "native"],
+    3: ["submission", "links", "kit", "data", "results", "native"],
     4: ["stock", "tasks engines devices"],
+    6: ["compress evaluate measure bridges", "verify"],
 }  # fmt: skip
 # Late imports of our own: what says what a step would do needs no torch, what does it does.
 LATE_OWN = {

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from edgelm.bridges.opencompass import CONFIGURATION, MODEL, opencompass_files
 from edgelm.checkpoint import Card, Checkpoint, Source
 from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace, UnknownName
 from edgelm.files import sha256_file, tree_files, write_json
+from edgelm.links import read_links
 from edgelm.pack import Entry, pack
 from edgelm.report import Answer, Report, Speed, TaskScore, Workload, answers_log
 from edgelm.rules import Rules
@@ -336,3 +338,108 @@ def test_an_existing_output_is_kept(checkpoint: Checkpoint, tmp_path: Path) -> N
     with pytest.raises(BadOption, match="exists"):
         packed(tmp_path / "out.zip", checkpoint.path)
     assert (tmp_path / "out.zip").read_text() == "mine"
+
+
+def read_by_this_process() -> int:
+    """Bytes that it has asked the system for so far, cached or not."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"])
+
+
+@pytest.fixture
+def large(checkpoint: Checkpoint, tmp_path: Path, write_zeros: Callable[..., None]) -> Path:
+    """A checkpoint with 256 MiB of weights, which take no room on the disk."""
+    folder = Path(shutil.copytree(checkpoint.path, tmp_path / "large"))
+    write_zeros(folder / "model.safetensors", {"model.embed_tokens.weight": (1 << 13, 1 << 14)}, "F16")
+    return folder
+
+
+def test_large_weights_are_read_once_and_take_no_room(large: Path, tmp_path: Path) -> None:
+    weights, told = large / "model.safetensors", []
+    size, before = weights.stat().st_size, read_by_this_process()
+    submission = packed(tmp_path / "out", large, wrapper=opencompass_files, progress=told.append)
+    assert size > 1 << 28
+    assert size < read_by_this_process() - before < 1.05 * size
+    assert size < sum(told) < 1.05 * size
+    assert (submission.path / "models/base/checkpoint/model.safetensors").stat().st_ino == weights.stat().st_ino
+
+
+def test_what_had_to_be_copied_is_said_with_the_reason(
+    checkpoint: Checkpoint, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    packed(tmp_path / "linked", checkpoint.path, (), bundle, note=said.append)
+    assert said == []
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    packed(tmp_path / "copied", checkpoint.path, (), bundle, note=said.append)
+    large = checkpoint.weight_files[0].stat().st_size + (1 << 17)
+    assert said == [f"{large:,} bytes were copied, not linked: Invalid cross-device link"]
+
+
+GGUF, WEIGHTS = "models/base/bundle/model.gguf", "models/base/checkpoint/model.safetensors"
+URL = "https://huggingface.co/red/small/resolve/main/"
+
+
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_files_that_lie_elsewhere_are_listed_and_left_out(
+    checkpoint: Checkpoint, bundle: Path, tmp_path: Path, out: str
+) -> None:
+    links = {WEIGHTS: f"{URL}w", GGUF: f"{URL}g"}
+    with packed(tmp_path / out, checkpoint.path, (), bundle, links=links) as submission:
+        assert not {WEIGHTS, GGUF} & set(tree_files(submission.path))
+        listed = {entry.path: (entry.size, entry.sha256) for entry in submission.manifest.files}
+        records = read_links(submission.path)
+    origins = {WEIGHTS: checkpoint.weight_files[0], GGUF: bundle / "model.gguf"}
+    assert {record.path: (record.url, record.size, record.sha256) for record in records} == {
+        name: (links[name], origin.stat().st_size, sha256_file(origin)) for name, origin in origins.items()
+    }
+    assert {name: listed[name] for name in links} == {record.path: (record.size, record.sha256) for record in records}
+    assert "links.json" in listed
+
+
+@pytest.mark.parametrize(("name", "error", "said"), [
+    ("models/base/bundle/model.ggu", UnknownName, "did you mean"), ("results.csv", BadOption, "written when packing"),
+    ("models/base/card.json", BadOption, "written when packing"), ("edgelm.json", BadOption, "written when packing"),
+])  # fmt: skip
+def test_a_link_of_no_file_is_refused(
+    checkpoint: Checkpoint, bundle: Path, tmp_path: Path, name: str, error: type[InputError], said: str
+) -> None:
+    with pytest.raises(error) as refused:
+        packed(tmp_path / "out", checkpoint.path, (), bundle, links={name: f"{URL}x"})
+    assert said in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_wrapper_finds_its_checkpoint_and_knows_its_files(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    submission = packed(tmp_path / "out", checkpoint.path, wrapper=opencompass_files)
+    folder = submission.path / "source/opencompass/base"
+    path = next(line for line in (folder / CONFIGURATION).read_text().splitlines() if "path=" in line)
+    named = (folder / json.loads(path.partition("=")[2].rstrip(","))).resolve()
+    assert named == (submission.path / "models/base/checkpoint").resolve()
+    model = (folder / MODEL).read_text()
+    assert checkpoint.digest in model
+    assert sha256_file(checkpoint.weight_files[0]) in model
+    assert "HuggingFacewithChatTemplate" in model
+
+
+def test_a_teams_own_wrapper_stays(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    own = tmp_path / "source/opencompass/base"
+    own.mkdir(parents=True)
+    (own / MODEL).write_text("mine\n")
+    (tmp_path / "source/README.md").write_text("make\n")
+    packed(tmp_path / "out", checkpoint.path, source=tmp_path / "source", wrapper=opencompass_files)
+    assert (tmp_path / "out/source/opencompass/base" / MODEL).read_text() == "mine\n"
+    assert (tmp_path / "out/source/opencompass/base" / CONFIGURATION).is_file()
+
+
+def test_a_source_that_leads_back_into_itself_ends(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "source/lib").mkdir(parents=True)
+    (tmp_path / "source/README.md").write_text("make\n")
+    (tmp_path / "source/lib/again").symlink_to(tmp_path / "source")
+    (tmp_path / "source/lost").symlink_to(tmp_path / "nowhere")
+    submission = packed(tmp_path / "out", checkpoint.path, source=tmp_path / "source")
+    assert tree_files(submission.path / "source") == ["README.md"]

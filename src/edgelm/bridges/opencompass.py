@@ -8,6 +8,7 @@ models are used, and the generated class adds a check that the files are the sub
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -37,8 +38,26 @@ def write_opencompass(checkpoint: Checkpoint, out: Path, path: str, prompting: P
     Raises:
         BadOption: `out` exists.
     """
-    digests = checkpoint.file_digests()
-    lines = [f"    {json.dumps(name)}: {json.dumps(digest)}," for name, digest in digests.items()]
+    name = checkpoint.path.resolve().name
+    made = opencompass_files(checkpoint, checkpoint.file_digests(), name, path, prompting)
+    with new_folder(out) as folder:
+        for file, data in made.items():
+            write_bytes(folder / file, data)
+
+
+def opencompass_files(
+    checkpoint: Checkpoint, digests: Mapping[str, str], name: str, path: str, prompting: Prompting | None = None
+) -> dict[str, bytes]:
+    """Both files by their names.
+
+    Args:
+        checkpoint: what is run; its weights are not read.
+        digests: the sha256 of its files by name.
+        name: what OpenCompass calls it in its tables.
+        path: where OpenCompass will find it, as seen from the folder of these files.
+        prompting: how to ask; as the checkpoint's card or tokenizer says if not given.
+    """
+    lines = [f"    {json.dumps(file)}: {json.dumps(digest)}," for file, digest in digests.items()]
     own = bool(checkpoint.own_code)
     model = {
         "digest": digest_of(digests), "made_by": f"edgelm {__version__}", "files": "\n".join(lines),
@@ -46,12 +65,10 @@ def write_opencompass(checkpoint: Checkpoint, out: Path, path: str, prompting: P
         "classes": "classes of its own, from the checkpoint's files" if own else "stock classes of transformers",
     }  # fmt: skip
     configuration = {
-        "abbr": json.dumps(f"{checkpoint.path.resolve().name}_hf"), "path": json.dumps(path),
+        "abbr": json.dumps(f"{name}_hf"), "path": json.dumps(path),
         "trust": str(own), "code": _OWN if own else _NONE,
     }  # fmt: skip
-    with new_folder(out) as folder:
-        write_bytes(folder / MODEL, _filled("opencompass_model", model))
-        write_bytes(folder / CONFIGURATION, _filled("opencompass_config", configuration))
+    return {MODEL: _filled("opencompass_model", model), CONFIGURATION: _filled("opencompass_config", configuration)}
 
 
 def _filled(name: str, values: dict[str, str]) -> bytes:

@@ -25,7 +25,7 @@ def complete(model: Model) -> Findings:
         yield finding("RPT-01", model.package.relative(path), what)
     listed = bundle.get("files")
     names = [model.at(f"{BUNDLE}/{name}") for name in listed] if isinstance(listed, dict) else []
-    missing = [name for name in names if name not in model.package.digests]
+    missing = [name for name in names if name not in model.package.digests and name not in model.package.linked]
     if missing or not names:
         yield finding("BND-01", model.at(BUNDLE), f"absent: {some(missing)}" if missing else "it lists no files")
 

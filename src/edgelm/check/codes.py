@@ -120,6 +120,8 @@ CODES = {
                    "use one of the allowed hosts, or put the file into the package"),
     "LNK-02": Code("E", "a link gives the file itself, not a page about it", "give the link that downloads directly"),
     "LNK-03": Code("E", "a link gives the bytes that are listed by size and sha256", "list the file as it is there"),
+    "LNK-04": Code("W", "weights that lie elsewhere are looked at where they are fetched",
+                   "nothing: the organiser fetches them; to see all that is found, check a package without links"),
     "SEC-01": Code("R", "no file would run code of its own where it is loaded (advice: no scanner proves safety)",
                    "remove it"),
     "DUP-01": Code("R", "no other submission brings the same weights", "both teams are asked"),

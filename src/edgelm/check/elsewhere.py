@@ -6,8 +6,8 @@ import re
 
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.fetch import Refused, address_problem
-from edgelm.check.links import LINKS
 from edgelm.check.look import Package
+from edgelm.links import LINKS
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelm.check.fetch import Fetch
-from edgelm.check.links import Link, read_links
 from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
 from edgelm.errors import EdgelmError, InputError
 from edgelm.files import sha256_file, tree_files
+from edgelm.links import Link, read_links
 from edgelm.report import REPORT, Report
 from edgelm.rules import Rules, Track
 from edgelm.shapes import Shape
@@ -153,7 +153,11 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """The checkpoint's identity, from the digests of the package's files."""
-        return digest_of({name: self.package.digests[self.at(f"checkpoint/{name}")] for name in self.checkpoint.files})
+        prefix = self.at("checkpoint/")
+        found = {name: self.package.digests[prefix + name] for name in self.checkpoint.files}
+        away = {link.path.removeprefix(prefix): link.sha256
+                for link in self.package.links if link.path.startswith(prefix)}  # fmt: skip
+        return digest_of(dict(sorted((away | found).items())))
 
     @property
     def has_report(self) -> bool:

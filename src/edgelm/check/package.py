@@ -14,6 +14,7 @@ from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
 from edgelm.errors import InputError
 from edgelm.files import tree_files
+from edgelm.links import LINKS
 from edgelm.report import REPORT
 from edgelm.submission import (
     MANIFEST,
@@ -31,7 +32,7 @@ READ_WHOLE = {".json": MAX_RECORD, ".jinja": MAX_RECORD, ".jsonl": MAX_ANSWERS} 
 REQUIRED = (CARD, "checkpoint/config.json", f"report/{REPORT}")  # of each model
 SPELLINGS = {
     name.casefold(): name
-    for name in (MANIFEST, RESULTS, README, CARD, REPORT, BUNDLE_LIST, "LICENSE", "links.json", "error.txt",
+    for name in (MANIFEST, RESULTS, README, CARD, REPORT, BUNDLE_LIST, "LICENSE", LINKS, "error.txt",
                  "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
                  "mlc-chat-config.json")
 }  # fmt: skip

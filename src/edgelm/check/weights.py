@@ -27,12 +27,14 @@ def configuration(model: Model) -> Findings:
 
 
 def present(model: Model) -> Findings:
-    """CKP-01, CKP-03: there are weights at all, and all that an index names."""
+    """CKP-01, CKP-03: there are weights at all, and all that an index names; LNK-04: they lie elsewhere."""
     try:
         _ = model.checkpoint.weight_files
     except MissingInput as error:
         indexed = model.find(f"checkpoint/{INDEX}").is_file()
-        yield finding("CKP-03" if indexed else "CKP-01", model.at("checkpoint"), model.package.cause(error))
+        away = any(name.startswith(model.at("checkpoint/")) for name in model.package.linked)
+        code = "LNK-04" if away else "CKP-03" if indexed else "CKP-01"
+        yield finding(code, model.at("checkpoint"), model.package.cause(error))
 
 
 def headers(model: Model) -> Findings:

@@ -17,8 +17,8 @@ from edgelm.errors import EXIT_FAULT, EXIT_INPUT, EdgelmError, MissingPackage
 from edgelm.plugins import available
 
 # The order of the work, left to right; verbs of other packages come after.
-ORDER = ("train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "lm-eval", "results", "pack",
-         "check", "score", "replay", "holdout", "show", "ls", "data")  # fmt: skip
+ORDER = ("init", "train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "lm-eval", "results",
+         "pack", "check", "rescore", "verify", "score", "replay", "holdout", "show", "ls", "data")  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143
 WHOLE = 1000  # characters, more than any sentence has
 

@@ -1,0 +1,1 @@
+"""`edgelm init`: a team's repository to start from, with the commands from the base models to a checked package."""

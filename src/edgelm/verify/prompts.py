@@ -1,0 +1,32 @@
+"""The prompts of the timed runs: one text, its sentences in ever another order, cut to an exact number of tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from edgelm.devices.prompt import exact_tokens
+from edgelm.verify.seed import Seed
+
+_SENTENCES = re.compile(r"(?<=[.!?:])\s+")
+
+
+def timed_prompts(
+    seed: Seed, track: str, encode: Callable[[str], list[int]], *, count: int, tokens: int, vocab: int
+) -> list[list[int]]:
+    """Token ids of `count` prompts, drawn once for a track: all its submissions read the same.
+
+    Raises:
+        Unsupported: the tokenizer makes too few tokens, or ids that the model has no row for.
+    """
+    return [exact_tokens(_shuffling(encode, seed, track, number), tokens, vocab) for number in range(count)]
+
+
+def _shuffling(encode: Callable[[str], list[int]], seed: Seed, track: str, number: int) -> Callable[[str], list[int]]:
+    return lambda text: encode(_reordered(text, seed, track, number))
+
+
+def _reordered(text: str, seed: Seed, track: str, number: int) -> str:
+    sentences = list(enumerate(_SENTENCES.split(text)))
+    ordered = seed.order(sentences, lambda pair: str(pair[0]), "throughput", track, str(number))
+    return " ".join(sentence for _, sentence in ordered)
