@@ -29,7 +29,9 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests of a GPU are left out where there is none."""
+    """Tests of a GPU are left out where there is none, and those that take long unless they are asked for."""
+    if item.get_closest_marker("slow") and not os.environ.get("EDGELM_SLOW"):
+        pytest.skip("it takes long: EDGELM_SLOW=1 runs it")
     if item.get_closest_marker("gpu"):
         import torch
 
@@ -238,8 +240,8 @@ def _runner(target: str, *, slow: bool = False) -> Path:
     from edgelm.native.build import built, is_built
 
     try:
-        if slow and not os.environ.get("EDGELM_SLOW") and not is_built(target):
-            pytest.skip(f"the runner for {target} is not built, which takes minutes; EDGELM_SLOW=1 builds it")
+        if slow and not os.environ.get("EDGELM_PHONE") and not is_built(target):
+            pytest.skip(f"the runner for {target} is not built, which takes minutes: EDGELM_PHONE=1 builds it")
         return built(target)
     except (MissingPackage, Offline) as error:
         pytest.skip(f"no runner for {target}: {error.what}")

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 HEAVY = {"torch", "transformers", "tokenizers", "numpy", "httpx", "jinja2", "matplotlib", "gguf", "safetensors"}
-CPU_SECONDS = 0.3
 HELP = "import sys; sys.argv = ['edgelm', '--help']; from edgelm.cli import main\ntry: main()\nexcept SystemExit: pass"
 
 
@@ -19,9 +18,14 @@ def test_what_is_heavy_stays_unloaded(code):
     assert not HEAVY & set(json.loads(result.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("arguments", [["-c", "import edgelm"], ["-m", "edgelm", "--help"]])
-def test_it_takes_less_than_the_blink_of_an_eye(arguments):
-    assert min(_cpu_seconds([sys.executable, *arguments]) for _ in range(5)) < CPU_SECONDS
+@pytest.mark.parametrize(("code", "bare"), [
+    ("import edgelm", "pass"), (HELP, "import typer, rich.progress"),
+])  # fmt: skip
+def test_it_takes_little_more_than_what_it_is_made_with(code, bare):
+    """Beside each other, because a busy machine takes twice as long for both: 0.13 s in all on a quiet one."""
+    pairs = [[_cpu_seconds([sys.executable, "-c", each]) for each in (code, bare)] for _ in range(5)]
+    ours, theirs = (min(times) for times in zip(*pairs, strict=True))
+    assert ours < 2 * theirs
 
 
 def _cpu_seconds(command):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from edgelm.bridges.opencompass import CONFIGURATION, MODEL, opencompass_files
+from edgelm.check.run import check
 from edgelm.checkpoint import Card, Checkpoint, Source
 from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace, UnknownName
 from edgelm.files import sha256_file, tree_files, write_json
@@ -399,6 +400,13 @@ def test_files_that_lie_elsewhere_are_listed_and_left_out(
     }
     assert {name: listed[name] for name in links} == {record.path: (record.size, record.sha256) for record in records}
     assert "links.json" in listed
+
+
+def test_the_checker_does_not_miss_what_lies_elsewhere(checkpoint: Checkpoint, bundle: Path, tmp_path: Path) -> None:
+    packed(tmp_path / "whole", checkpoint.path, (), bundle)
+    packed(tmp_path / "linked", checkpoint.path, (), bundle, links={WEIGHTS: f"{URL}w", GGUF: f"{URL}g"})
+    whole, linked = ({found.code for found in check(tmp_path / name, RULES)} for name in ("whole", "linked"))
+    assert linked - whole == {"LNK-04"}
 
 
 @pytest.mark.parametrize(("name", "error", "said"), [

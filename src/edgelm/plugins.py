@@ -30,6 +30,10 @@ from edgelm.errors import BadOption, InputError, UnknownName
 
 KINDS = ("tasks", "train", "compress", "engines", "deploy", "devices", "rules", "cli")
 VERBS = "cli"
+# What a file of ours defines at its top level, and the first line it says of itself. Parsing all files of a kind would
+# take longer than everything else that `edgelm --help` does.
+_CLASSES, _FUNCTIONS = re.compile(r"^class (\w+)", re.M), re.compile(r"^(?:def )?([A-Za-z]\w*)(?=\(| = )", re.M)
+_SUMMARY = re.compile(r'"""(.*?)(?:"""|$)', re.M)
 _UNITS = {
     "": 1, "K": 10**3, "M": 10**6, "B": 10**9,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
@@ -57,23 +61,12 @@ def _plain(name: str) -> str:
 
 def _read(kind: str, module: str, path: Path) -> Plugin | None:
     """The plug-in in a source file, or None if it defines nothing of the file's own name."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
-        for attribute in _names(node, kind):
-            if _plain(attribute) == _plain(path.stem):
-                summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-                return Plugin(kind, path.stem.replace("_", "-"), module, attribute, summary)
+    text = path.read_text(encoding="utf-8")
+    for found in (_FUNCTIONS if kind == VERBS else _CLASSES).finditer(text):
+        if _plain(found[1]) == _plain(path.stem):
+            summary = _SUMMARY.match(text)
+            return Plugin(kind, path.stem.replace("_", "-"), module, found[1], summary[1] if summary else "")
     return None
-
-
-def _names(node: ast.stmt, kind: str) -> list[str]:
-    """What a top-level statement defines that may be a plug-in: a class, or for a verb a function or a typer group."""
-    if kind != VERBS:
-        return [node.name] if isinstance(node, ast.ClassDef) else []
-    if isinstance(node, ast.FunctionDef):
-        return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return [target.id for target in targets if isinstance(target, ast.Name) and not target.id.startswith("_")]
 
 
 @cache

@@ -8,6 +8,8 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.errors import Offline, Unsupported
 from edgelm.plugins import parse
 
+pytestmark = pytest.mark.slow
+
 harness = pytest.importorskip("lm_eval", reason="lm-eval is an extra")
 
 KINDS = {

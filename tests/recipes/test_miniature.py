@@ -81,6 +81,7 @@ def _follow(commands: list[str], folder: Path) -> None:
         _run(["env", "-u", "EDGELM_DATA", f"PATH={path}", "bash", "-euc", command], folder)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_work(journey: tuple[Path, str]) -> None:
     folder = journey[0]
     commands = _commands("README.md")
@@ -93,6 +94,7 @@ def test_the_commands_of_the_readme_work(journey: tuple[Path, str]) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="programs are run in bubblewrap")
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_evaluation_work(journey: tuple[Path, str]) -> None:
     folder = journey[0]
     _follow(_commands("docs/evaluation.md"), folder)

@@ -18,6 +18,8 @@ sys.path.append(str(ROOT / "tests/devices"))
 
 from phone import virtual_phone  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def edgelm(*words: str | Path) -> None:
     result = subprocess.run([sys.executable, "-m", "edgelm", *map(str, words)], capture_output=True, text=True,

@@ -23,7 +23,10 @@ OTHERS = {
 }  # fmt: skip
 RULES = "miniature:suite=opencompass-0.3.1,tasks=commonsenseqa+gsm8k+chid+holdout,holdouts=endings"
 
-pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="programs are run in bubblewrap")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("bwrap"), reason="programs are run in bubblewrap"),
+]
 
 
 @pytest.fixture(scope="module")

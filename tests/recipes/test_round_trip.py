@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from edgelm.check.run import check
 from edgelm.plugins import parse
 from edgelm.submission import Submission
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 REAL = "miniature:suite=opencompass-0.3.1,tasks=commonsenseqa+gsm8k+chid"
 

@@ -15,6 +15,8 @@ from edgelm.recipe import read_recipe
 from edgelm.train.base import SHAPES
 from edgelm.train.steps import complete
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes/train").glob("*.txt"))
 

@@ -11,6 +11,8 @@ from edgelm.plugins import parse
 from edgelm.train.rows.shards import Shards
 from edgelm.train.run import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = ("tokenizer:vocab=1024", "corpus:files=c4/llamafactory/c4_demo.jsonl,held_out=0.05")
 GAIN = {"muon": 0.8, "adamw": 0.4}  # nats a token
 

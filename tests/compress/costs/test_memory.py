@@ -39,6 +39,7 @@ def run(base: Path, out: Path, memory: str) -> dict[str, Any]:
     return dict(json.loads((out / "card.json").read_text()))
 
 
+@pytest.mark.slow
 def test_the_limit_is_kept_and_layers_cost_nothing(make_checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     wide = {"hidden_size": 128, "intermediate_size": 2048, "num_attention_heads": 4}
     cards = [run(make_checkpoint(num_hidden_layers=layers, **wide), tmp_path / str(layers), "1.1GB")

@@ -13,6 +13,8 @@ import torch
 
 from edgelm.stock import load_model, load_tokenizer
 
+pytestmark = pytest.mark.slow
+
 if find_spec("xllamacpp") is None:
     pytest.skip("llama.cpp is not installed (pip install xllamacpp)", allow_module_level=True)
 

@@ -19,6 +19,8 @@ from edgelm.errors import BadOption
 from edgelm.plugins import available
 from edgelm.shapes import Shape
 
+pytestmark = pytest.mark.slow
+
 # A process in which `import edgelm` fails. By argument come a prompt, a folder for the answers, and the checkpoints.
 FRESH = """
 import json, sys

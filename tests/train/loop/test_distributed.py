@@ -19,6 +19,8 @@ from edgelm.plugins import spec_of
 from edgelm.train.loop.distributed import World, fill, spread, synchronised, whole, world
 from edgelm.train.run import train
 
+pytestmark = pytest.mark.slow
+
 PLAN = [
     {"out": "ddp", "settings": {}},
     {"out": "fsdp", "settings": {"how": "fsdp"}},
