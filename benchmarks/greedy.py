@@ -42,9 +42,11 @@ Answers = list[list[int]]
 def checkpoints(options: argparse.Namespace, work: Path) -> Iterator[tuple[str, Path]]:
     tokenizers = Tokenizers(options.phi, options.qwen)
     for number, plan in enumerate(PLANS):
-        if plan[:2] in TAKEN_BY_ALL:
-            yield f"{plan[0]}, {plan[1]}", made(plan, work / str(number), tokenizers)
-    yield "stories260K", options.stories
+        name = f"{plan[0]}, {plan[1]}"
+        if plan[:2] in TAKEN_BY_ALL and (not options.models or name in options.models):
+            yield name, made(plan, work / str(number), tokenizers)
+    if not options.models or "stories260K" in options.models:
+        yield "stories260K", options.stories
 
 
 def in_halves(folder: Path, out: Path) -> Path:
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--phi", type=Path, required=True)
     parser.add_argument("--qwen", type=Path, required=True)
     parser.add_argument("--stories", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", help='these rows alone, such as "phi, none"')
     parser.add_argument("--dtypes", nargs="+", choices=["F16", "F32"], default=["F16", "F32"])
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--count", type=int, default=16)
