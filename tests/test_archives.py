@@ -2,6 +2,8 @@
 
 import os
 import stat
+import struct
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -132,3 +134,37 @@ def test_damage_anywhere_is_the_users_error_or_harmless(method, data):
         except InputError as error:
             assert error.mend or error.why
         assert set(_names(Path(name))) <= {"a.zip", "out"}
+
+
+def test_bytes_between_the_64_bit_directory_and_the_end_are_refused(tmp_path):
+    plain = _zip(tmp_path / "a.zip", [("x", b"1")]).read_bytes()
+    at, end = plain.index(b"PK\1\2"), plain[-22:]
+    record = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, len(plain) - 22 - at, at)
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, len(plain) - 22, 1)
+    (tmp_path / "a.zip").write_bytes(plain[:-22] + record + locator + end)
+    assert _unzip(tmp_path / "a.zip") == ["x"]
+    (tmp_path / "a.zip").write_bytes(plain[:-22] + record + b"more" + locator + end)
+    with pytest.raises(BadFile, match="bytes between"):
+        unpack(tmp_path / "a.zip", tmp_path / "other", max_bytes=10**6)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_that_is_undone_without_a_limit_is_refused(tmp_path, method):
+    with pytest.raises(BadFile, match="otherwise than by deflation"):
+        _unzip(_zip(tmp_path / "a.zip", [("x", b"1")], compression=method))
+
+
+def _tar(path, headers, global_headers=None):
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers=global_headers) as archive:
+        entry = tarfile.TarInfo("x")
+        entry.pax_headers = headers
+        archive.addfile(entry)
+    return path
+
+
+def test_headers_of_a_tar_that_hold_for_all_entries_or_are_large_are_refused(tmp_path):
+    assert _unzip(_tar(tmp_path / "a.tar", {"comment": "c" * 60_000})) == ["x"]
+    with pytest.raises(BadFile, match="65,536 bytes of headers"):
+        _unzip(_tar(tmp_path / "a.tar", {"comment": "c" * 66_000}))
+    with pytest.raises(BadFile, match="all entries behind it"):
+        _unzip(_tar(tmp_path / "a.tar", {}, {"path": "y"}))

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -366,3 +367,43 @@ def test_a_short_write_is_no_success(tmp_path):
 def test_log_lines_are_what_the_format_says():
     checksum, _, body = JsonLog.line({"b": 1, "a": 2}).partition(b" ")
     assert json.loads(body) == {"a": 2, "b": 1} and int(checksum, 16) == files.zlib.crc32(body.rstrip(b"\n"))
+
+
+def test_a_number_beyond_all_floats_is_no_number():
+    with pytest.raises(BadFile, match="larger than any number"):
+        files.parse_json("[1e999]", "a")
+    assert files.parse_json("[1e308, -0.5]", "a") == [1e308, -0.5]
+
+
+def test_json_files_have_a_largest_size(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"")
+    os.truncate(tmp_path / "a.json", files.MAX_RECORD + 1)
+    with pytest.raises(BadFile, match="too large"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_log_is_read_line_by_line_within_limits(tmp_path):
+    log = _log(tmp_path / "log")
+    size = log.path.stat().st_size
+    assert [row for row, _ in log.each(size, len(ROWS))] == ROWS
+    for limits in ({"most": size - 1}, {"most_lines": len(ROWS) - 1}):
+        with pytest.raises(BadFile, match="too large"):
+            list(log.each(**limits))
+
+
+def test_a_file_of_newlines_takes_next_to_no_memory(tmp_path):
+    (tmp_path / "log").write_bytes(b"\n" * (4 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadFile, match="line 200,001 is"):
+            list(JsonLog(tmp_path / "log").each(most_lines=200_000))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_that_never_ends_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(JsonLog, "LONGEST", 100)
+    (tmp_path / "log").write_bytes(JsonLog.line({"text": "x" * 100}))
+    with pytest.raises(BadFile, match="too long"):
+        JsonLog(tmp_path / "log").read()

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import pytest
 
@@ -67,3 +68,12 @@ def test_a_header_without_tensors_and_empty_tensors_are_sound(tmp_path, write_ze
     assert read_header(tmp_path / "x.safetensors") == []
     write_zeros(tmp_path / "x.safetensors", {"a": (0, 5), "b": (2,), "c": (3, 0)})
     assert [tensor.size for tensor in read_header(tmp_path / "x.safetensors")] == [0, 2, 0]
+
+
+@pytest.mark.parametrize("shape", [[10**17] * 100_000, [1] * 9, [True], [2**48]])
+def test_a_shape_beyond_all_there_is_is_refused_at_once(tmp_path, shape):
+    _write(tmp_path / "x.safetensors", json.dumps({"a": _entry(0, 2, shape)}).encode(), 2)
+    started = time.process_time()
+    with pytest.raises(BadFile, match="do not agree"):
+        read_header(tmp_path / "x.safetensors")
+    assert time.process_time() - started < 1

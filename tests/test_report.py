@@ -161,3 +161,24 @@ def test_reading_answers_leaves_a_torn_line_where_it_is(tmp_path):
     before = path.read_bytes()
     assert read_answers(tmp_path, "t") == []
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("label", ["../outside", "a/b", "", "A", ".hidden", "x" * 201, "a\n"])
+def test_a_task_has_the_name_of_a_file(label):
+    with pytest.raises(ValueError, match="tasks"):
+        _report(tasks={label: _score()})
+
+
+def test_a_report_has_no_more_than_200_tasks():
+    assert len(_report(tasks={f"t{n}": _score() for n in range(200)}).tasks) == 200
+    with pytest.raises(ValueError, match="tasks"):
+        _report(tasks={f"t{n}": _score() for n in range(201)})
+
+
+def test_answers_beyond_the_largest_number_are_not_read(tmp_path, monkeypatch):
+    row = {"key": "k", "sample": "s", "text": "t", "tokens": 1, "prompt_tokens": 1, "finish": "stop"}
+    with answers_log(tmp_path, "gsm8k") as log:
+        log.append([row, row])
+    monkeypatch.setattr("edgelm.report.MAX_ROWS", 1)
+    with pytest.raises(BadFile, match="too large"):
+        read_answers(tmp_path, "gsm8k")

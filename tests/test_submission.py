@@ -114,6 +114,11 @@ def test_unknown_keys_are_kept(folder: Path) -> None:
 
 @pytest.mark.parametrize(("field", "change"), [
     ("team", {"team": 7}), ("format", {"format": 2}), ("files", {"files": {}}), ("claims", {"claims": "/etc/passwd"}),
+    ("models", {"models": {"a": "models/a", "b": "models/a"}}),
+    ("models", {"models": {f"m{n}": f"models/{n}" for n in range(17)}}),
+    ("models.a", {"models": {"a": "source/a"}}), ("models.a", {"models": {"a": "models"}}),
+    ("models.a", {"models": {"a": "models/./a"}}), ("models.a", {"models": {"a": "models//a"}}),
+    ("models.a", {"models": {"a": "models/a/"}}), ("claims", {"claims": "./results.csv"}),
     ("models.phi-2", {"models": {"phi-2": "../phi-2"}}), ("models.phi-2", {"models": {"phi-2": {"reason": "x"}}}),
     ("files.0.size", {"files": [{"path": "a", "size": "3", "sha256": "1" * 64}]}),
     ("files.0.size", {"files": [{"path": "a", "size": -3, "sha256": "1" * 64}]}),

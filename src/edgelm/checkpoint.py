@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import (
+    MAX_RECORD,
     canonical_json,
     read_bytes,
     read_json,
@@ -192,7 +193,7 @@ class Checkpoint:
         path = self.path / "chat_template.jinja"
         if path.is_file():
             try:
-                return read_bytes(path).decode()
+                return read_bytes(path, MAX_RECORD).decode()
             except UnicodeDecodeError as error:
                 raise BadFile(f"{path} is not UTF-8 text", why=str(error), mend="copy it from the base") from None
         template = self.tokenizer_config.get("chat_template")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
 import tempfile
@@ -13,14 +14,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgelm.errors import BadFile, BadOption, MissingInput, NoSpace
 
 CHUNK = 1 << 20  # bytes read at a time
-
-
-# Digests
+MAX_RECORD = 64 << 20  # bytes of a JSON file that is read whole
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -58,8 +57,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is larger than any number that is kept")
+    return value
+
+
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; `where` names it in the error. NaN, Infinity and half characters are refused.
+    """The value of a JSON text; `where` names it in the error. NaN, what is infinite, and half characters are refused.
 
     Raises:
         BadFile: not UTF-8 or not JSON, with line and column.
@@ -83,15 +89,15 @@ def _loaded(text: str | bytes) -> Any:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
-    value = json.loads(text, parse_constant=_refuse_constant)
+    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     if "\\ud" in text or "\\uD" in text:
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file (see `parse_json`)."""
-    return parse_json(read_bytes(path), path)
+def read_json(path: Path, most: int = MAX_RECORD) -> Any:
+    """The value in a JSON file of at most so many bytes (see `parse_json`, `read_bytes`)."""
+    return parse_json(read_bytes(path, most), path)
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -101,6 +107,13 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         MissingInput: there is none.
         BadFile: it cannot be read, has more than `most` bytes, or is no plain file (a pipe or device may never end).
     """
+    with opened(path, most) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def opened(path: Path, most: int | None = None) -> Iterator[IO[bytes]]:
+    """A file to read from, within the limits and with the errors of `read_bytes`."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not path.is_dir():
@@ -109,14 +122,12 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             raise BadFile(
                 f"{path} is too large", why=f"{status.st_size:,} bytes, {most:,} are read", mend="check the path"
             )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError:
         raise MissingInput(f"there is no file {path}", mend="check the path") from None
     except OSError as error:
         raise BadFile(f"{path} cannot be read", why=error.strerror or str(error), mend="check the path") from None
-
-
-# Writing
 
 
 @contextlib.contextmanager
@@ -185,6 +196,7 @@ class JsonLog:
     """
 
     SYNC_ROWS, SYNC_SECONDS = 64, 1.0
+    LONGEST = 16 << 20  # bytes of a line that is read
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -197,26 +209,44 @@ class JsonLog:
         Raises:
             BadFile: a line before the last is damaged.
         """
+        found = list(self.each())
+        good = found[-1][1] if found else 0
+        if repair and self.path.exists() and good < self.path.stat().st_size:
+            self._cut(good, say)
+        return [row for row, _ in found]
+
+    def each(self, most: int | None = None, most_lines: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
+        """The rows written whole, one by one, each with the place in the file where it ends; none is kept here.
+
+        Raises:
+            BadFile: a line before a whole one is damaged, or there are more than `most` bytes or lines.
+        """
         if not self.path.exists():
-            return []
-        data = read_bytes(self.path)
-        lines = data.split(b"\n")
-        rows, good = [], 0
-        for number, line in enumerate(lines[:-1], start=1):
-            row = _checked(line)
-            if row is None:
-                if any(_checked(later) is not None for later in lines[number:-1]):
-                    raise BadFile(f"line {number} of {self.path} is damaged", mend="remove the line, then run again")
-                break
-            rows.append(row)
-            good += len(line) + 1
-        if repair and good < len(data):
-            with disk_errors(self.path):
-                os.truncate(self.path, good)
-            torn = sum(map(bool, data[good:].split(b"\n")))
-            counted = "a torn line" if torn == 1 else f"{torn:,} torn lines"
-            say(f"{self.path} ended in {counted}: {len(data) - good:,} bytes are cut off")
-        return rows
+            return
+        damaged = end = 0
+        with opened(self.path, most) as file:
+            for number, line in enumerate(iter(lambda: file.readline(self.LONGEST + 1), b""), start=1):
+                if len(line) > self.LONGEST or number > (most_lines or number):
+                    why = f"line {number:,} is too long, or one too many"
+                    raise BadFile(f"{self.path} is too large", why=why, mend="check the path")
+                row = _checked(line[:-1]) if line.endswith(b"\n") else None
+                if row is None:
+                    damaged = damaged or number
+                elif damaged:
+                    raise BadFile(f"line {damaged} of {self.path} is damaged", mend="remove the line, then run again")
+                else:
+                    end += len(line)
+                    yield row, end
+
+    def _cut(self, good: int, say: Callable[[str], object]) -> None:
+        """Cut off what follows the last whole row."""
+        size = self.path.stat().st_size
+        with disk_errors(self.path), self.path.open("r+b") as file:
+            file.seek(good)
+            torn = sum(line != b"\n" for line in file)
+            file.truncate(good)
+        counted = "a torn line" if torn == 1 else f"{torn:,} torn lines"
+        say(f"{self.path} ended in {counted}: {size - good:,} bytes are cut off")
 
     @staticmethod
     def line(row: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,8 @@ BUFFERS = (
     ".inv_freq", ".attn.bias", ".masked_bias", ".position_ids", ".attention_mask", ".token_type_ids",
     ".num_batches_tracked",
 )  # fmt: skip  # suffixes of tensors that old versions stored and nothing needs: they are computed today
-_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+_MAX_HEADER = 64 << 20  # bytes; those of 8B models have well below one
+_MAX_DIMENSIONS, _MAX_NUMBER = 8, 1 << 48  # of a shape; of a dimension or place: far beyond all there is
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,16 @@ def read_header(path: Path) -> list[Tensor]:
 
 def _tensor(path: Path, name: str, entry: object, start: int) -> Tensor:
     try:
-        dtype, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]  # type: ignore[index]
-        values = math.prod(shape)
-        sound = isinstance(dtype, str) and all(isinstance(n, int) and n >= 0 for n in (*shape, first, last))
+        dtype, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]  # type: ignore[index]
+        sound = isinstance(dtype, str) and isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS
+        sound = sound and all(type(n) is int and 0 <= n < _MAX_NUMBER for n in (*shape, first, last))
+        values = math.prod(shape) if sound else 0  # of numbers without a limit, it could take hours
         width = DTYPE_BYTES.get(dtype)
     except (KeyError, TypeError, ValueError):
         raise _damaged(path, f"the entry of {name} is malformed") from None
     if not sound or last < first or (width is not None and values * width != last - first):
         raise _damaged(path, f"shape, dtype and offsets of {name} do not agree")
-    return Tensor(name, dtype, shape, path, start + first, last - first)
+    return Tensor(name, dtype, tuple(shape), path, start + first, last - first)
 
 
 def _damaged(path: Path, why: str) -> BadFile:

@@ -8,7 +8,7 @@ repeats. Marks are whole millionths, scores exact fractions in percent, times wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,9 @@ from edgelm.files import JsonLog, read_json, write_json
 
 FULL_MARK = 1_000_000  # millionths
 REPORT = "report.json"
+MAX_TASKS = 200
+MAX_ANSWERS = 128 << 20  # bytes of a task's answers
+MAX_ROWS = 200_000  # of them
 
 # As `str` writes a fraction. Exponents stay out: the few bytes of 1e999999999 would take the memory of a machine.
 # Means of several such fractions stay below the 4,300 digits that Python writes.
@@ -59,6 +62,7 @@ def _percent(value: Fraction) -> Fraction:
 Exact = Annotated[Fraction, PlainValidator(fraction), PlainSerializer(str, return_type=str)]
 Percent = Annotated[Exact, AfterValidator(_percent)]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
+Label = Annotated[str, Field(pattern=r"\A[a-z0-9][\w.+-]*\z", max_length=200)]  # of a task, which is a file's name, too
 
 
 class _Record(BaseModel):
@@ -149,7 +153,7 @@ class Report(_Record):
     bytes: Positive
     dtypes: dict[str, int]
     context: Positive | None = None  # tokens that the model was made for, as far as its configuration says
-    tasks: dict[str, TaskScore] = Field(default_factory=dict)
+    tasks: dict[Label, TaskScore] = Field(default_factory=dict, max_length=MAX_TASKS)
     speed: Speed | None = None
     memory: dict[str, Positive] = Field(default_factory=dict)  # peak bytes by meter
     predicted: dict[str, int] = Field(default_factory=dict)  # bytes by part, computed before the run
@@ -198,10 +202,20 @@ def answers_log(folder: Path, task: str) -> JsonLog:
     return JsonLog(folder / "answers" / f"{task}.jsonl")
 
 
-def read_answers(folder: Path, task: str) -> list[Answer]:
-    """The kept answers of a task, in the order written."""
+def each_answer(folder: Path, task: str) -> Iterator[Answer]:
+    """The kept answers of a task, in the order written, one by one.
+
+    Raises:
+        BadFile: one is damaged, or there are more than `MAX_ROWS` or `MAX_ANSWERS` bytes of them.
+    """
     log = answers_log(folder, task)
-    return [validate(Answer, row, log.path) for row in log.read(repair=False)]
+    for row, _ in log.each(MAX_ANSWERS, MAX_ROWS):
+        yield validate(Answer, row, log.path)
+
+
+def read_answers(folder: Path, task: str) -> list[Answer]:
+    """All of them at once."""
+    return list(each_answer(folder, task))
 
 
 def median(values: Iterable[Fraction]) -> Fraction:

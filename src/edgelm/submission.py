@@ -21,13 +21,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from edgelm.archives import read_entry, unpack
 from edgelm.checkpoint import CARD, Card, Checkpoint, validate
 from edgelm.errors import BadFile, MissingInput, UnknownName
-from edgelm.files import parse_json, read_bytes, sha256_bytes
-from edgelm.report import REPORT, Report
+from edgelm.files import MAX_RECORD, parse_json, read_bytes, sha256_bytes
+from edgelm.report import MAX_ANSWERS, REPORT, Report  # noqa: F401 (the limits of a package are found here)
 
 MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
@@ -42,18 +42,27 @@ THROUGHPUT, MEMORY = "Throughput", "Memory-Usage"  # tokens a second, MiB
 HEADER = ("Model", *COLUMNS.values(), THROUGHPUT, MEMORY)  # one row a slot; an untested cell is empty, never 0
 MAX_ENTRIES = 100_000
 MAX_BYTES = 256 * 2**30  # three 8B models in FP32 with their bundles stay below
-MAX_RECORD = 64 << 20  # bytes of a manifest, card, report or configuration
-MAX_ANSWERS = 1 << 30  # bytes of a task's answers
+MAX_MODELS = 16
+MODELS = "models"  # the folder that all of them lie below
 
 
 def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+    plain = PurePosixPath(path)
+    if not plain.parts or path.startswith("/") or ".." in plain.parts or "\\" in path or "\0" in path:
         raise ValueError("a path below the package is needed, with / and without ..")
+    if path != str(plain):
+        raise ValueError(f"a path has one spelling, this one's is {str(plain)!r}")
+    return path
+
+
+def _model_folder(path: str) -> str:
+    if not path.startswith(f"{MODELS}/"):
+        raise ValueError(f"a folder below {MODELS}/ is needed")
     return path
 
 
 InsidePath = Annotated[str, AfterValidator(_inside)]
+ModelPath = Annotated[InsidePath, AfterValidator(_model_folder)]
 
 
 class _Record(BaseModel):
@@ -84,10 +93,18 @@ class Manifest(_Record):
     title: str
     method: str  # one paragraph
     contact: str
-    models: dict[str, InsidePath | Omitted]  # by slot: the model's folder, or why there is none
+    models: dict[str, ModelPath | Omitted] = Field(max_length=MAX_MODELS)  # by slot: its folder, or why there is none
     files: list[FileEntry]
     claims: InsidePath
     made_by: str
+
+    @field_validator("models")
+    @classmethod
+    def _one_slot_each(cls, models: dict[str, str | Omitted]) -> dict[str, str | Omitted]:
+        places = [place for place in models.values() if isinstance(place, str)]
+        if len(set(places)) < len(places):
+            raise ValueError("one model cannot fill two slots: each needs a folder of its own")
+        return models
 
 
 class Submission:

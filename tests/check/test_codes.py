@@ -194,7 +194,8 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("SUB-06", lambda p: p.edit("edgelm.json", rules="0" * 64)),
     ("MDL-01", lambda p: p.edit("edgelm.json", models={})),
     ("MDL-02", lambda p: p.edit("edgelm.json", models={"base": {"omitted": "no time"}})),
-    ("MDL-03", lambda p: p.edit("edgelm.json", models={"base": "models/base", "more": "models/base"})),
+    ("MDL-03", lambda p: p.edit("edgelm.json", models={"base": "models/base", "more": "models/more"})),
+    ("PKG-04", lambda p: p.edit("edgelm.json", models={"base": "models/base", "more": "models/base"})),
     ("MDL-04", lambda p: p.edit_card(base=...)),
     ("MDL-04", lambda p: p.edit_card(derivation="upstream")),
     ("CKP-01", drop_weights),
@@ -260,7 +261,8 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("DAT-02", lambda p: p.edit_card(data=[], derivation="from-scratch")),
     ("DAT-04", lambda p: p.edit_card(data=[{"name": "c4", "known": False}], data_allowed=False)),
     ("PKG-07", lambda p: {"max_bytes": 1000}),
-    ("MDL-05", lambda p: {"track": "from-scratch", "bases": {"known/model": p.model / "checkpoint"}}),
+    ("MDL-05", lambda p: p.edit("edgelm.json", track="from-scratch", models={"model": "models/base"})
+                         or {"bases": {"known/model": p.model / "checkpoint"}}),
     ("MDL-06", lambda p: {"bases": {"tiny/base": stranger(p)}}),
     ("MDL-06", lambda p: {"bases": {"tiny/base": stranger(p), "other/base": p.model / "checkpoint"}}),
     ("CKP-08", own_code),
@@ -335,7 +337,7 @@ def test_each_break_is_found_under_its_code(package: Any, rules: Rules, code: st
 
 
 def test_every_code_has_a_break_or_is_of_an_archive() -> None:
-    elsewhere = {"PKG-01", "PKG-03", "CLM-09", "CLM-11", "CLM-12"}  # test_package.py, test_claims.py
+    elsewhere = {"PKG-01", "PKG-03", "CLM-09", "CLM-11", "CLM-12", "LNK-04"}  # test_package.py, test_claims.py, pack
     assert CODES.keys() - {code for code, _ in BREAKS} == elsewhere
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -100,6 +102,20 @@ class Pages(BaseHTTPRequestHandler):
         except OSError:
             pass
 
+    def drip(self) -> None:
+        self.slowly(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000)
+
+    def trickle(self) -> None:
+        self.slowly(b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 1000)
+
+    def slowly(self, answer: bytes) -> None:
+        """A byte each tenth of a second, for longer than any test lasts."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for byte in answer[: answer.index(b"x")], *(b"x" for _ in range(60)):
+                self.wfile.write(byte)
+                time.sleep(0.1)
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -155,3 +171,11 @@ def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.Monkey
         resolve("huggingface.co")
     answers[0] = answers[0][:1]
     assert resolve("huggingface.co") == "1.1.1.1"
+
+
+def test_headers_that_drip_are_given_up_at_the_deadline(fetch: Callable[..., Fetcher]) -> None:
+    for path in ("drip", "trickle"):
+        started = time.monotonic()
+        with pytest.raises(Refused, match="too long"):
+            fetch(0.5)(f"{HOME}/{path}", len(BODY))
+        assert time.monotonic() - started < 3

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from edgelm.check.fingerprint import Fingerprint, fingerprint, known_model
-from edgelm.check.kinship import kinship
+from edgelm.check.kinship import kinship, sample
 from edgelm.check.run import check
-from edgelm.check.signs import Line, Lookup, columns, role, rows
+from edgelm.check.signs import MOST_LINES, Line, Lookup, columns, role, rows, taken_columns, taken_rows
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadFile, MissingInput
 from edgelm.headers import read_header
@@ -180,3 +180,22 @@ def test_one_known_model_can_be_named_in_any_capitals(package: Any, rules: Rules
     (found,) = check(package.path, rules, bases={"other/base": checkpoint})
     assert found.code == "MDL-06" and "which the card does not name" in found.what
     assert json.dumps(found.evidence)
+
+
+@pytest.mark.parametrize("shape", [(48, 2_000_000), (2_000_000, 48)])
+def test_of_a_matrix_with_millions_of_lines_some_are_taken(
+    tmp_path: Path, write_zeros: Any, shape: tuple[int, int]
+) -> None:
+    write_zeros(tmp_path / "a.safetensors", {"a": shape}, dtype="F16")
+    (tensor,) = read_header(tmp_path / "a.safetensors")
+    for taken, side in ((taken_rows(tensor), shape[0]), (taken_columns(tensor), shape[1])):
+        assert len(taken) == min(side, MOST_LINES)
+        assert set(taken) <= set(range(side)) and max(taken) >= side * 0.97
+
+
+def test_narrow_matrices_are_not_looked_at(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    wide = len(sample(Checkpoint(base)))
+    more = changed(base, tmp_path / "more", lambda tensors: tensors | {"thin": torch.zeros(47, 1000)})
+    assert len(sample(more)) == wide

@@ -131,3 +131,9 @@ def test_memory_stays_bounded_and_one_large_tensor_is_quick(tmp_path: Path, writ
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_of_a_row_without_end_few_values_are_read(tmp_path: Path, write_zeros: Any) -> None:
+    write_zeros(tmp_path / "a.safetensors", {"a.weight": (2, 1 << 28)}, dtype="F16")
+    (tensor,) = read_header(tmp_path / "a.safetensors")
+    assert [len(row) for row in read_rows(tensor, [0, 1], seed=12345)] == [1 << 16] * 2

@@ -43,7 +43,7 @@ def package(make_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
 
 def test_findings_as_a_table_as_json_and_as_sarif(run: Run, package: Path) -> None:
     code, out, err = run(package)
-    assert code == 1 and "BND-01" in out and "E refused" in err
+    assert code == 1 and "BND-01" in out and "refused: what is marked E" in err
     code, out, _ = run(package, "--json")
     found = json.loads(out)
     assert code == 1 and found["worst"] == "E"

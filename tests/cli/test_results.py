@@ -90,12 +90,14 @@ def test_a_file_is_shown_with_units_origins_doubts_and_its_canonical_form(run, t
     assert out.endswith(f"{HEADER}\nmodel,,,2.43,,,,15,,1812\n")
 
 
-def test_the_canonical_form_is_written_over_the_file_and_then_has_no_finding(run, tmp_path):
-    (tmp_path / "results.csv").write_text("Model;gsm8k\nmodel;2,43")
-    words = ["--read", "results.csv", "--track", "from-scratch", "--rules", "neurips-2024:tasks=gsm8k"]
-    assert run(*words, "-o", "results.csv")[0] == 0
+def test_the_canonical_form_is_a_new_file_and_has_no_finding(run, tmp_path):
+    (tmp_path / "own.csv").write_text("Model;gsm8k\nmodel;2,43")
+    words = ["--track", "from-scratch", "--rules", "neurips-2024:tasks=gsm8k"]
+    assert run("--read", "own.csv", *words, "-o", "own.csv")[0] == 2
+    assert (tmp_path / "own.csv").read_text() == "Model;gsm8k\nmodel;2,43"
+    assert run("--read", "own.csv", *words, "-o", "results.csv")[0] == 0
     assert (tmp_path / "results.csv").read_text() == f"{HEADER}\nmodel,,,2.43,,,,,,\n"
-    assert json.loads(run(*words, "--json")[1])["findings"] == []
+    assert json.loads(run("--read", "results.csv", *words, "--json")[1])["findings"] == []
 
 
 def test_an_error_of_the_file_is_exit_code_1(run, tmp_path):

@@ -84,8 +84,9 @@ def test_what_is_of_something_else_is_refused(measure: Measure, make_checkpoint:
 
 
 @pytest.mark.parametrize(("changes", "error"), [
-    ({"repeats": []}, Unsupported),
-    ({"repeats": [{"arrived_ns": [2, 1], "ids": [7] * 500, "prompt_tokens": 1500}]}, Unsupported),
+    ({"repeats": []}, BadFile),
+    ({"repeats": [{"arrived_ns": [1, 2], "ids": [7] * 500, "prompt_tokens": 1500}] * 2}, BadFile),
+    ({"repeats": [{"arrived_ns": [2, 1], "ids": [7] * 500, "prompt_tokens": 1500}] * 3}, Unsupported),
     ({"memory": {"phone": 0}}, BadFile),
     ({"memory": {"phone": -5}}, BadFile),
     ({"rates": None}, BadFile),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgelm.results.plausible import upstream_samples
+from edgelm.data.pinned_rows import upstream_samples
 
 
 def doubts(claims):

@@ -1,7 +1,10 @@
 """What the rule sets pin is what the tasks here are."""
 
+from dataclasses import replace
+
 import pytest
 
+from edgelm.errors import BadOption
 from edgelm.plugins import available, parse
 from edgelm.rules.miniature import Miniature
 from edgelm.rules.neurips_2024 import Neurips2024
@@ -29,3 +32,13 @@ def test_a_task_of_another_suite_can_be_pinned_and_the_first_pin_counts():
 
 def test_rules_that_count_other_versions_are_other_rules():
     assert parse("rules", "neurips-2024:versions=gsm8k-1d7fe4").digest != Neurips2024().digest
+
+
+@pytest.mark.parametrize("field", ["repeats", "batch", "places", "board_ranks"])
+def test_a_number_by_which_nothing_could_be_ranked_is_refused(field):
+    for value in (0, -1):
+        with pytest.raises(BadOption, match=f"{field}={value}"):
+            replace(Miniature(), **{field: value})
+    with pytest.raises(BadOption, match=f"{field}=0"):
+        parse("rules", f"neurips-2024:{field}=0")
+    assert getattr(parse("rules", f"neurips-2024:{field}=1"), field) == 1

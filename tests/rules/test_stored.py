@@ -24,9 +24,10 @@ def changed(**fields):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b"3", b'{"places":NaN}', changed(places=-1), changed(places=2**63), changed(places=1.5),
-     changed(places="ten"), changed(selection="none"), changed(further=1), changed(tracks=[{"name": "x"}]),
-     json.dumps(asdict(parse("rules", "miniature"))).encode(), b"[" * 100_000, b"\xff"],
+    [b"", b"[]", b"{}", b"3", b'{"places":NaN}', changed(places=-1), changed(repeats=0), changed(places=2**63),
+     changed(places=1.5), changed(places="ten"), changed(selection="none"), changed(further=1),
+     changed(tracks=[{"name": "x"}]), json.dumps(asdict(parse("rules", "miniature"))).encode(),
+     b"[" * 100_000, b"\xff"],
 )  # fmt: skip
 def test_what_is_no_rule_set_is_refused(data):
     with pytest.raises(BadFile, match="rules"):

@@ -1,6 +1,7 @@
 """A board through its states; the random walk is property 15 of the specification, void and lift property 11."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -132,6 +133,25 @@ def test_a_board_with_its_decisions_in_one_step(ruled):
     board = decided(ruled, "final", 9, void={"first": "leaked"}, disqualified=[OUT], signatures=SIGNED)
     assert (board.state, board.revision, board.void, board.disqualified) == ("final", 9, ("first",), (OUT,))
     assert [event.what for event in board.log] == ["void first", "disqualify A", "provisional → final"]
+    assert {event.revision for event in board.log} == {9}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from(["s/first-1", "s/first-2"])), min_size=1, max_size=7)
+)
+def test_who_is_put_out_is_as_if_never_received(rules, track, entries, sent):  # property 7, where protocols differ
+    vectors = {team: [(number, 1, 1) for number, (own, _) in enumerate(sent) if own == team] for team, _ in sent}
+    protocols = {team: [protocol for own, protocol in sent if own == team] for team in vectors}
+    received = [
+        entry.model_copy(update={"models": {
+            "model": entry.models["model"].model_copy(update={"protocols": {"first": protocol}})
+        }})
+        for entry, protocol in zip(entries(vectors), chain.from_iterable(protocols.values()), strict=True)
+    ]  # fmt: skip
+    out = standing(disqualify(PROVISIONAL, OUT), rules, track, received)
+    never = standing(PROVISIONAL, rules, track, [entry for entry in received if entry.team != OUT.team])
+    assert (out.board, out.submissions, out.sensitivity) == (never.board, never.submissions, never.sensitivity)
 
 
 STEPS = {

@@ -29,6 +29,16 @@ def test_the_list_is_read_by_sha256sum(folder):
     assert run.returncode == 0, run.stderr
 
 
+def test_the_folder_itself_may_be_reached_by_a_link_and_nothing_in_it(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert list(against_list(link)) == []
+    (folder / "track").rename(tmp_path / "elsewhere")
+    (folder / "track").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadFile, match="is a link"):
+        list(against_list(folder))
+
+
 def test_every_deviation_is_named(folder):
     (folder / "rules.json").write_text("{ }")
     (folder / "track/board.csv").unlink()

@@ -9,7 +9,11 @@ from edgelm.errors import MissingInput, UnknownName
 from edgelm.files import sha256_file
 from edgelm.report import REPORT, Report, Speed, TaskScore, Workload
 from edgelm.rules.miniature import Miniature
+from edgelm.rules.neurips_2024 import Neurips2024
+from edgelm.score.board import Board
 from edgelm.score.collect import collect, reference_entry, slot_model
+from edgelm.score.disqualification import Disqualification
+from edgelm.score.protocols import compared
 from edgelm.score.publish import publish
 from edgelm.score.standings import standings
 
@@ -70,6 +74,28 @@ def test_memory_counts_by_the_meter_of_the_rules():
     assert model.notes[0].startswith("memory: not measured by")
 
 
+@pytest.mark.parametrize("replacement", ["", "host"])
+def test_a_meter_without_a_name_measures_nothing(replacement):
+    model = slot_model(replace(RULES, replacement_meter=replacement), report(memory={"": 1}))
+    assert (model.peak_memory, model.meter) == (None, "")
+
+
+def test_a_replacement_counts_where_the_meter_could_not_see():
+    rules = replace(RULES, replacement_meter="host")
+    model = slot_model(rules, report(memory={"host": 3}))
+    assert (model.peak_memory, model.meter) == (3, "host")
+    assert slot_model(rules, report(memory={"host": 3, RULES.memory_meter: 4})).peak_memory == 4
+
+
+def test_a_task_of_fewer_rows_than_the_pinned_data_have_is_missing():
+    protocol = "opencompass-0.3.1/gsm8k-1d7fe4"
+    one = slot_model(Neurips2024(), report(tasks={"gsm8k": task(100, samples=1, of=1, protocol=protocol)}))
+    assert one.scores == {}
+    assert "gsm8k: 1 rows were asked, the pinned data have 1,319" in one.notes
+    whole = slot_model(Neurips2024(), report(tasks={"gsm8k": task(100, samples=1319, of=1319, protocol=protocol)}))
+    assert whole.scores == {"gsm8k": 100}
+
+
 def test_holdouts_are_read_one_by_one():
     rules = replace(RULES, tasks=("holdout",), holdouts=("h1", "h2"))
     assert slot_model(rules, report(tasks={"h1": task(1), "h2": task(2)})).scores == {"h1": 1, "h2": 2}
@@ -79,14 +105,15 @@ SECRET = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("ethics", "mmlu"),
                  versions=("holdout/ethics-1a2b3c4d", "opencompass-0.3.1/mmlu-4d595a"))  # fmt: skip
 
 
+MMLU = {"protocol": "opencompass-0.3.1/mmlu-4d595a", "samples": 14042, "of": 14042}
+
+
 def secret(score, protocol="holdout/ethics-1a2b3c4d", **changes):
     return task(score, protocol=protocol, **changes)
 
 
 def test_the_organisers_report_of_a_holdout_counts_before_the_teams_own():
-    claimed = report(
-        tasks={"gsm8k": task(50), "ethics": secret(99), "mmlu": secret(60, "opencompass-0.3.1/mmlu-4d595a")}
-    )
+    claimed = report(tasks={"gsm8k": task(50), "ethics": secret(99), "mmlu": secret(60, **MMLU)})
     alone = slot_model(SECRET, claimed)
     assert alone.scores == {"gsm8k": 50, "mmlu": 60}
     assert alone.notes == (
@@ -150,15 +177,28 @@ def test_the_report_of_another_checkpoint_is_out(package):
 def test_scores_on_other_rows_than_most_teams_used_are_missing(package):
     tasks = {**report().tasks, "gsm8k": task(100, protocol="miniature-1/gsm8k-0")}
     folders = [package("a", report(tasks=tasks)), package("b", report()), package("c", report())]
-    a, b, _ = sorted(collect(RULES, folders)["compression"], key=lambda entry: entry.team)
+    a, b, _ = sorted(compared(RULES, collect(RULES, folders)["compression"]), key=lambda entry: entry.team)
     assert set(a.models["base"].scores) == {"commonsenseqa", "chid"}
     assert a.models["base"].notes == ("gsm8k: scored by miniature-1/gsm8k-0, compared is by miniature-1/rows-0",)
     assert b.models["base"].scores["gsm8k"] == Fraction(100, 3)
 
 
+def test_who_is_disqualified_has_no_say_in_which_rows_count(package, tmp_path):  # property 7
+    def on(rows):
+        return report(tasks={"gsm8k": task(50, protocol=f"miniature-1/gsm8k-{rows}")})
+
+    a, b, c, d = (package(team, on(rows)) for team, rows in zip("abcd", "1122", strict=True))
+    out = Disqualification(team="a", reason="copying", evidence="see file 7", signatures=("Ada", "Bo"))
+    board = Board(state="provisional", revision=1, disqualified=(out,))
+    [with_it] = publish(RULES, [a, b, c, d], tmp_path / "with", board=board, page=False)
+    [without] = publish(RULES, [b, c, d], tmp_path / "without", page=False)
+    assert with_it.board == without.board
+    assert {row.team: row.tasks["gsm8k"].score for row in without.board} == {"b": None, "c": 50, "d": 50}
+
+
 def test_holdouts_are_joined_by_checkpoint_and_ranked_as_one_averaged_task(package, tmp_path):
     teams = [package(team, report(tasks={"gsm8k": task(50)}), rules=SECRET.digest) for team in ("a", "b")]
-    public = secret(60, "opencompass-0.3.1/mmlu-4d595a")
+    public = secret(60, **MMLU)
     reports = [report(tasks={"ethics": secret(40)}), report(tasks={"mmlu": public}),
                report(checkpoint="c" * 64, tasks={"ethics": secret(100)})]  # fmt: skip
     [standing] = publish(SECRET, teams, tmp_path / "boards", holdouts=reports, page=False)

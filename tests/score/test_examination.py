@@ -1,7 +1,9 @@
 from fractions import Fraction
 
 import pytest
+from pydantic import ValidationError
 
+from edgelm.errors import BadOption
 from edgelm.rules.neurips_2024 import Neurips2024
 from edgelm.score.examination import Examination, TaskTwice, shortcomings
 
@@ -13,8 +15,25 @@ GOOD = {
 }  # fmt: skip
 
 
+EMPTY = {"pinned": "a", "received": "a", "agreement": 0, "self_agreement": 0, "tasks": {}, "throughput": (0, 0),
+         "peaks": {}, "runs_on_phone": True}  # fmt: skip
+
+
+def found(**seen):
+    return shortcomings(RULES, Examination(**seen), tasks=("gsm8k",), slots=("phi-2",))
+
+
+def test_an_examination_that_found_nothing_is_not_passed():
+    assert found(**EMPTY) == ("gsm8k: it was not scored again", "memory: phi-2 was not measured")
+    with pytest.raises(ValidationError):
+        found(**EMPTY | {"pinned": "", "received": ""})
+    for nothing in ({"tasks": (), "slots": ("phi-2",)}, {"tasks": ("gsm8k",), "slots": ()}):
+        with pytest.raises(BadOption, match="examination of nothing"):
+            shortcomings(RULES, Examination(**GOOD), **nothing)
+
+
 def test_who_meets_every_condition_passes():
-    assert shortcomings(RULES, Examination(**GOOD)) == ()
+    assert found(**GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -29,5 +48,5 @@ def test_who_meets_every_condition_passes():
      ({"runs_on_phone": False}, "bundle: it does not run")],
 )  # fmt: skip
 def test_every_condition_that_is_not_met_is_said(changed, said):
-    [found] = shortcomings(RULES, Examination(**GOOD | changed))
-    assert found.startswith(said)
+    [only] = found(**GOOD | changed)
+    assert only.startswith(said)

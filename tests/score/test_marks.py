@@ -68,6 +68,13 @@ def test_an_unknown_subset_or_mark_is_refused():
         Stratum(weight=1, marks=())
 
 
+def test_more_subsets_than_any_task_has_are_refused_before_they_are_weighed():
+    sizes = {f"{number}": 2**62 for number in range(201)}  # whoever began would have no memory for these
+    with pytest.raises(ValueError, match="201 subsets"):
+        stratum_weights("gsm8k", sizes)
+    assert len(stratum_weights("gsm8k", dict.fromkeys(list(sizes)[:200], 1))) == 200
+
+
 def test_marks_survive_json():
     made = marks_of("gsm8k", "p", answers({None: [FULL_MARK, 0, 0]}), "d")
     assert Marks.model_validate_json(made.to_bytes()) == made

@@ -58,7 +58,8 @@ def test_a_score_without_marks_stays(rules, track, entries):
 
 
 def test_the_stream_is_pinned_and_even():
-    assert list(islice(counter_stream("edgelm"), 2)) == list(islice(counter_stream("edgelm"), 2))
+    first, *_, fifth = islice(counter_stream("edgelm"), 5)  # of the first block, and of the second
+    assert (first, fifth) == (919521069657322129, 10126109331792883781)
     assert next(counter_stream("a")) != next(counter_stream("b"))
     faces = Counter(number % 6 for number in islice(counter_stream("dice"), 6000))
     assert all(Fraction(count, 1000) > Fraction(85, 100) for count in faces.values())

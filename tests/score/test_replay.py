@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,12 @@ from edgelm.files import canonical_json, sha256_bytes
 from edgelm.rules.miniature import Miniature
 from edgelm.score.board import Board
 from edgelm.score.checksums import SUMS, checksums
+from edgelm.score.disqualification import Disqualification
+from edgelm.score.entries import Entry
 from edgelm.score.publish import publish
 from edgelm.score.replay import counted, first_difference, replay
+from edgelm.score.standings import entries_bytes, standings
+from edgelm.score.write import board_csv, board_markdown
 
 RULES = Miniature()
 FIELD = {"red": ([1, 0, 1], [0, 1, 1, 1], 1), "blue": ([1, 1, 1], [0, 0, 0, 1], 2), "green": ([0, 0, 0], [1] * 4, 3)}
@@ -62,8 +67,6 @@ def test_every_state_can_be_replayed(packages, tmp_path, made):
 
 
 def test_marks_of_holdouts_are_not_published_while_none_may_be_seen(submitted, tmp_path):
-    from dataclasses import replace
-
     rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",))
     package = submitted("red", {"gsm8k": [1, 0], "chid": [1, 1]})
     manifest = json.loads((package / "edgelm.json").read_text())
@@ -102,7 +105,7 @@ def test_a_changed_file_is_found_by_its_digest(board):
         (ENTRIES, lambda it: it[0]["models"]["base"]["marks"].update(gsm8k="../x"), "are missing"),
         (ENTRIES, lambda it: it[0]["models"]["base"]["repeats_ns"].__setitem__(slice(None), [1, 1, 1]), "throughput: "),
         (ENTRIES, lambda it: it[0].update(team="gold"), "standings.json: board"),
-        (ENTRIES, lambda it: it[0].update(reasons=["x"]), "standings.json: "),
+        (ENTRIES, lambda it: it[0].update(reasons=["x"]), "is out by its entry, but by no decision: x"),
         ("compression/decisions.json", lambda it: it.update(revision=3), "revision is 1, computed is 3"),
     ],
 )
@@ -122,6 +125,79 @@ def test_marks_that_are_weighed_otherwise_are_found(board):
         for entry in it for model in entry["models"].values() if model["marks"]["gsm8k"] == path.stem
     ])  # fmt: skip
     assert "weighed in another way" in next(replay(board))
+
+
+def forge(board, edit, rules=RULES, **decisions):
+    """Change entries and decisions, and compute everything else anew, so that the whole fits together again."""
+    track = board / "compression"
+    rows = json.loads((track / "entries.json").read_bytes())
+    edit({row["team"]: row for row in rows})
+    entries = [Entry.model_validate(row) for row in rows]
+    made = Board.model_validate({**json.loads((track / "decisions.json").read_bytes()), **decisions})
+    again = standings(rules, rules.track("compression"), entries, state=made.state, revision=made.revision)
+    (track / "entries.json").write_bytes(entries_bytes(entries))
+    (track / "decisions.json").write_bytes(canonical_json(made.model_dump(mode="json")))
+    (track / "standings.json").write_bytes(again.to_bytes())
+    (track / "board.csv").write_text(board_csv(rules, again))
+    (track / "board.md").write_text(board_markdown(rules, again))
+    resign(board)
+
+
+OUT = Disqualification(team="red", reason="copying", evidence="see file 7", signatures=("Ada", "Bo"))
+
+
+def unmarked(task, protocol):
+    """An edit that gives red a score that rests on its report alone."""
+
+    def edit(it):
+        model = it["red"]["models"]["base"]
+        model["marks"].pop("gsm8k")
+        del model["protocols"]["gsm8k"], model["scores"]["gsm8k"]
+        model["scores"][task] = "99"
+        model["protocols"] |= {task: protocol} if protocol else {}
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "decisions", "said"),
+    [
+        (lambda it: None, {"disqualified": [OUT.model_dump()]}, "is decided to be out, but not by its entry: copying"),
+        (lambda it: it["red"].update(reasons=[OUT.said]), {}, "is out by its entry, but by no decision: copying"),
+        (lambda it: it["red"]["models"]["base"].update(repeats_ns=[], throughput="999"), {}, "the repeats give None"),
+        (lambda it: it["red"]["models"]["base"].update(repeats_ns=[1], throughput="999"), {}, "the repeats give None"),
+        (lambda it: it["red"]["models"]["base"].update(meter="guess"), {}, "memory: measured by 'guess'"),
+        (unmarked("gsm8k", "easy-1/gsm8k-0"), {}, "scored by easy-1/gsm8k-0, the rules ask for miniature-1"),
+        (unmarked("gsm8k", "miniature-1/gsm8k-9"), {}, "has scores by another protocol than the one that is compared"),
+        (unmarked("gsm8k", ""), {}, "gsm8k: a score and its protocol belong together"),
+        (unmarked("chess", "miniature-1/chess-0"), {}, "chess: the rules score no such task"),
+    ],
+)
+def test_a_board_that_was_forged_as_a_whole_is_found(board, edit, decisions, said):
+    forge(board, edit, **decisions)
+    assert any(said in found and found.startswith("compression/entries.json: red ") for found in replay(board))
+
+
+def test_decided_boards_are_sound(packages, tmp_path):
+    made = Board(state="provisional", revision=2, disqualified=(OUT,))
+    publish(RULES, packages, tmp_path / "out", board=made, page=False)
+    assert list(replay(tmp_path / "out")) == []
+
+
+def test_holdouts_in_a_live_board_are_found(submitted, tmp_path):
+    rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",))
+    package = submitted("red", {"gsm8k": [1, 0], "chid": [1, 1]})
+    manifest = json.loads((package / "edgelm.json").read_text())
+    (package / "edgelm.json").write_text(json.dumps({**manifest, "rules": rules.digest}))
+    publish(rules, [package], tmp_path / "out", page=False)
+    forge(tmp_path / "out", lambda it: None, rules, state="live")
+    assert any("red" in found and "shows a hold-out" in found for found in replay(tmp_path / "out"))
+
+
+def test_marks_that_nobody_has_are_found(board):
+    (board / "marks" / f"{'0' * 64}.json").write_text("{}")
+    resign(board)
+    assert list(replay(board)) == [f"marks/{'0' * 64}.json is named by no entry"]
 
 
 @pytest.mark.parametrize("name", ["board.csv", "board.md"])

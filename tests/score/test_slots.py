@@ -44,7 +44,7 @@ def test_what_gives_a_slot_back_before_and_after_the_start(cause, before, after)
 def test_a_package_counts_as_an_attempt_and_comes_once():
     ledger = refuse(reserved("a"))
     assert (ledger.attempts, len(ledger.taken)) == (18, 1)
-    with pytest.raises(Unsupported, match="accepted before"):
+    with pytest.raises(Unsupported, match="accepted before\nmend: change the package and pack it again"):
         reserve(release(ledger, "a", "withdrawal"), "a")
     spent = FRESH.model_copy(update={"attempts": 0})
     for step in (refuse, lambda it: reserve(it, "z")):

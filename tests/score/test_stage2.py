@@ -84,6 +84,16 @@ def test_under_another_rule_a_teams_next_submission_is_examined(rules, final):
     assert [each.submission for each in now.among("invited")] == ["A2", "B1"]
 
 
+def test_a_further_award_goes_to_a_team_once_and_to_none_that_has_ended():
+    order = [("A", 1), ("B", 2), ("A", 3), ("S", 4), ("T", 5), ("S", 6)]
+    now = invited(1, [Candidate(team=team, submission=f"{team}{rank}", rank=rank) for team, rank in order])
+    assert [each.team for each in further_awards(now, {"S", "T"}, seats=3)] == ["S", "T"]
+    now = end(now, "A1", "failed")
+    assert who(now, "invited", "waiting") == "BASTS"
+    now = end(end(now, "B2", "passed"), "A3", "disqualified")
+    assert [(each.place, each.team) for each in further_awards(now, {"A", "B", "S", "T"}, 3)] == [(1, "S"), (2, "T")]
+
+
 def test_only_what_may_follow_does():
     now = stage({"A": 1})
     with pytest.raises(Unsupported, match="invited, not passed"):

@@ -1,11 +1,10 @@
 from fractions import Fraction
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelm.rules.neurips_2024 import Neurips2024
-from edgelm.score.throughput import Repeat, fault, model_throughput, ranked_throughput
+from edgelm.score.throughput import model_throughput, ranked_throughput
 
 RULES = Neurips2024()
 times = st.lists(st.sampled_from([1, 10**9, 10**12]), min_size=5, max_size=8)
@@ -24,17 +23,6 @@ def test_rounding_comes_last_and_once():  # G-14
 
 def test_too_few_repeats_give_no_figure():
     assert model_throughput(RULES, [10**9] * 4) is None
-
-
-@pytest.mark.parametrize(
-    ("repeat", "said"),
-    [(Repeat(1500, 500, 10**9), ""), (Repeat(1500, 499, 10**9), "1500 + 499 tokens"),
-     (Repeat(1501, 500, 10**9), "ask for 1500 + 500"), (Repeat(1500, 500, 0), "no time"),
-     (Repeat(1500, 500, 1, known_tokens=False), "vocabulary"), (Repeat(1500, 500, 1, fit_device=False), "condition")],
-)  # fmt: skip
-def test_a_repeat_counts_or_the_reason_is_said(repeat, said):
-    assert said in fault(RULES, repeat)
-    assert bool(fault(RULES, repeat)) == bool(said)
 
 
 @settings(max_examples=1000, deadline=None)

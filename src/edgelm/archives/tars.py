@@ -26,6 +26,7 @@ ERRORS = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError,
     (zstandard.ZstdError,) if zstandard else ()) + ((zstd.ZstdError,) if zstd else ())  # fmt: skip
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"
 BLOCK = 512
+_HEADER = 64 << 10  # bytes of all headers of one entry
 _WINDOW = 27  # log2 of the bytes that decompression may keep
 Walk = Iterator[tuple[Entry, Callable[[], IO[bytes]]]]
 
@@ -53,7 +54,7 @@ def opened(path: Path, most: int, limit: int, *, compressed: bool) -> Iterator[W
 
 def _walk(archive: tarfile.TarFile, source: _Forwards, most: int) -> Walk:
     count = 0
-    while (member := archive.next()) is not None:
+    while (member := _next(archive, source)) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # they would fill the memory
         count += 1
         if count > most:
@@ -66,6 +67,16 @@ def _walk(archive: tarfile.TarFile, source: _Forwards, most: int) -> Walk:
     while chunk := source.read(CHUNK):
         if chunk.strip(b"\0"):
             raise tarfile.TarError("there are bytes behind its end")
+
+
+def _next(archive: tarfile.TarFile, source: _Forwards) -> tarfile.TarInfo | None:
+    """The next entry, read within the limit for headers."""
+    source.headers_left = _HEADER
+    member = archive.next()
+    source.headers_left = None
+    if archive.pax_headers:
+        raise tarfile.TarError("it has a header for all entries behind it, which may rename them")
+    return member
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -95,24 +106,33 @@ class _Forwards(io.RawIOBase):
         self._origin, self._limit = origin, limit
         self._at = 0
         self.block = b""  # the last block of a header's size that was read
+        self.headers_left: int | None = _HEADER  # bytes that headers may still have; None while content is read
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= CHUNK:
             raise ValueError(f"a header asks for {size:,} bytes at once")
+        if self.headers_left is not None:
+            self.headers_left -= size
+            if self.headers_left < 0:
+                raise ValueError(f"an entry has more than {_HEADER:,} bytes of headers")
+        data = self._taken(size)
+        if size == BLOCK:
+            self.block = data
+        return data
+
+    def _taken(self, size: int) -> bytes:
         data = b""
         while len(data) < size and (more := self._origin.read(size - len(data))):
             data += more
         self._at += len(data)
         if self._at > self._limit:
             raise ValueError(f"it unpacks to more than {self._limit:,} bytes")
-        if size == BLOCK:
-            self.block = data
         return data
 
     def seek(self, place: int, whence: int = 0) -> int:
         if whence or place < self._at:
             raise ValueError("its headers lead backwards")
-        while self._at < place and self.read(min(CHUNK, place - self._at)):
+        while self._at < place and self._taken(min(CHUNK, place - self._at)):
             pass
         return self._at
 

@@ -55,6 +55,8 @@ def opened(path: Path, most: int) -> Iterator[Walk]:
 def _walk(archive: zipfile.ZipFile) -> Walk:
     _require_apart(archive)
     for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others are unpacked without a limit
+            raise zipfile.BadZipFile(f"entry '{shown(info.orig_filename)}' is compressed otherwise than by deflation")
         is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
         # Names end at a NUL for zipfile; what the archive says must be what is judged.
         yield Entry(info.orig_filename, info.file_size, info.is_dir(), is_plain), lambda info=info: archive.open(info)  # type: ignore[misc]
@@ -80,6 +82,8 @@ def _require_plain_directory(path: Path, most: int) -> None:
             record = file.read(56)
             if len(record) < 56 or not record.startswith(_END_64):
                 raise zipfile.BadZipFile("its 64-bit directory is not where it should be")
+            if stop + 56 + 20 != start + end:
+                raise zipfile.BadZipFile("there are bytes between its 64-bit directory and its end")
             length, offset = struct.unpack_from("<QQ", record, 40)
         if offset + length != stop:
             raise zipfile.BadZipFile("there are bytes before its beginning, or its directory lies elsewhere")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from edgelm.check.codes import CODES
 
 Severity = Literal["E", "R", "W", "I"]
 ORDER: tuple[Severity, ...] = ("E", "R", "W", "I")  # refused; a reviewer decides; told; information
+MOST_FINDINGS = 100  # of one code and severity
 LONGEST = 500  # characters of what a finding says: names in a stranger's file may be of any length
 
 
@@ -56,6 +57,19 @@ def finding(
     what = what if len(what) <= LONGEST else f"{what[:LONGEST]}…"
     severity = severity or known.severity
     return Finding(code, severity, path, what, known.condition, mend or known.mend, evidence or {})
+
+
+def limited(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings, gravest first, of each code and severity the first `MOST_FINDINGS` and how many more there are."""
+    same: dict[tuple[str, Severity], list[Finding]] = {}
+    for found in sorted(findings, key=lambda found: found.key):
+        same.setdefault((found.code, found.severity), []).append(found)
+    shown: list[Finding] = []
+    for each in same.values():
+        shown += each[:MOST_FINDINGS]
+        if left := each[MOST_FINDINGS:]:
+            shown.append(replace(left[0], what=f"and {len(left):,} more such findings", evidence={}))
+    return shown
 
 
 def worst(findings: Iterable[Finding]) -> Severity | None:

@@ -46,7 +46,10 @@ def held(package: Package) -> Expected:
             sizes[model.slot] = model.checkpoint.bytes
         if report := _report(model):
             reports[model.slot] = report
-    brought = [model.slot for model in package.models]
+    try:
+        brought = package.submission.slots
+    except InputError:
+        brought = [model.slot for model in package.models]
     slots = [slot for slot in track.slots if slot in brought] if track else brought
     return expected(package.rules, slots or brought, sizes=sizes, reports=reports)
 

@@ -6,13 +6,15 @@ holds at every redirect.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -26,6 +28,7 @@ REDIRECTS = 5
 PAGE = (b"<!doctype html", b"<html")
 SECONDS = 3600.0  # for one file
 SILENCE = 30.0  # seconds without a byte
+TOO_LONG = "it takes too long"
 
 
 class Refused(Exception):
@@ -99,8 +102,8 @@ def connect(host: str, address: str) -> http.client.HTTPConnection:
 
     class Pinned(http.client.HTTPSConnection):
         def connect(self) -> None:
-            plain = socket.create_connection((address, 443), SILENCE)
-            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            self.sock = socket.create_connection((address, 443), SILENCE)  # can be broken off from now on
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=host)
 
     return Pinned(host, timeout=SILENCE)
 
@@ -125,17 +128,42 @@ class Fetcher:
             host = parts.hostname or ""
             connection = self.connect(host, self.resolve(host))
             try:
-                answer = _asked(connection, parts)
-                if answer.status not in (301, 302, 303, 307, 308):
-                    return _hashed(answer, size, until)
-                url = urljoin(url, answer.headers.get("Location", ""))
+                with _broken_off(connection, until):
+                    answer = _asked(connection, parts)
+                    if answer.status not in (301, 302, 303, 307, 308):
+                        return _hashed(answer, size, until)
+                    url = urljoin(url, answer.headers.get("Location", ""))
             except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() > until:
+                    raise Refused("LNK-03", TOO_LONG) from None
                 raise Refused("LNK-01", f"{host} does not answer as it should: {error}") from None
             finally:
                 connection.close()
             if problem := address_problem(url, ONWARDS):
                 raise Refused("LNK-01", f"it leads on, but {problem}")
         raise Refused("LNK-01", f"it leads on more than {REDIRECTS} times")
+
+
+@contextlib.contextmanager
+def _broken_off(connection: http.client.HTTPConnection, until: float) -> Iterator[None]:
+    """Connect, and end the connection at a time, whatever is waited for then: limits of silence a drip never meets."""
+    held: list[socket.socket] = []
+
+    def end() -> None:
+        for sock in (connection.sock, *held):
+            with contextlib.suppress(OSError):
+                if sock is not None:
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, until - time.monotonic()), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        connection.connect()
+        held.append(connection.sock)  # which the connection forgets once the answer begins
+        yield
+    finally:
+        timer.cancel()
 
 
 def _asked(connection: http.client.HTTPConnection, parts: SplitResult) -> http.client.HTTPResponse:
@@ -153,11 +181,13 @@ def _hashed(answer: http.client.HTTPResponse, size: int, until: float) -> Fetche
         raise Refused("LNK-03", "the file came compressed, which was not asked for")
     digest, left = hashlib.sha256(), size + 1
     first = True
-    while left and (chunk := answer.read(min(CHUNK, left))):
+    while left and (chunk := answer.read1(min(CHUNK, left))):
         if first and chunk[:64].lstrip().lower().startswith(PAGE):
             raise Refused("LNK-02", "a page came instead of the file")
         if time.monotonic() > until:
-            raise Refused("LNK-03", "it takes too long")
+            raise Refused("LNK-03", TOO_LONG)
         digest.update(chunk)
         left, first = left - len(chunk), False
+    if time.monotonic() > until:  # the end of what came was ours
+        raise Refused("LNK-03", TOO_LONG)
     return Fetched(size + 1 - left, digest.hexdigest())

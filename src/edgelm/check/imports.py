@@ -14,6 +14,7 @@ from edgelm.files import parse_json
 from edgelm.submission import BUNDLE, SOURCE
 
 LARGEST = 4 << 20  # bytes: text beyond that is data, not source
+PARSED = 512 << 10  # characters of which a syntax tree is made; what is longer is read line by line
 QUANTISED = (
     "bitsandbytes", "auto_gptq", "gptqmodel", "gptq", "awq", "autoawq", "awq_ext", "awq_inference_engine", "exllama",
     "exllamav2", "exllamav3", "exllama_kernels", "quanto", "optimum.quanto", "optimum.gptq", "hqq", "aqlm", "eetq",
@@ -30,7 +31,10 @@ BENCHMARK = re.compile(
     r"gsm8k|human[-_]?eval|commonsense[-_]?qa|truthful[-_]?qa|long[-_]?bench|(?<![a-z])bbh(?![a-z])|big[-_]?bench"
     r"|(?<![a-z])chid(?![a-z])|(?<![a-z])mmlu(?![a-z])|(?<![a-z])c-?eval(?![a-z])", re.IGNORECASE,
 )  # fmt: skip
-DATA_FILE = re.compile(r"[\w.\-/:]+\.(?:jsonl?|csv|tsv|parquet|arrow|txt|zip)(?:\.gz|\.zst)?", re.IGNORECASE)
+DATA_FILE = re.compile(  # begins where a name does and is of limited length: else it is tried anew at every character
+    r"(?<![\w.\-/:])[\w.\-/:]{1,300}\.(?:jsonl?|csv|tsv|parquet|arrow|txt|zip)(?:\.gz|\.zst)?", re.IGNORECASE
+)
+IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE)
 FORMATS = {"json", "csv", "text", "parquet", "arrow", "imagefolder", "webdataset"}  # no data set of their own
 HOMES = {"allenai", "tatsu-lab", "shibing624", "legacy-datasets"}  # whose data sets of an allowed name are the allowed
 READERS = {"load_dataset", "load_dataset_builder", "snapshot_download", "hf_hub_download"}
@@ -55,10 +59,12 @@ def _seen(text: str, is_python: bool) -> tuple[list[str], list[str]]:
     """The names that a text imports, and the data sets and files that it names."""
     if not is_python:
         return [], DATA_FILE.findall(text)
+    if len(text) > PARSED:
+        return IMPORT.findall(text), DATA_FILE.findall(text)
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # another Python's, or hostile: line by line
-        return re.findall(r"^\s*(?:from|import)\s+([\w.]+)", text, re.MULTILINE), DATA_FILE.findall(text)
+        return IMPORT.findall(text), DATA_FILE.findall(text)
     imported = [name for node in nodes for name in _imported(node)]
     return imported, [name for node in nodes for name in _read(node)]
 

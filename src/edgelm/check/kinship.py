@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.fingerprint import Fingerprint, kept_lines, vocabulary_of
 from edgelm.check.look import Model
-from edgelm.check.signs import Line, columns, is_matrix, not_zero, role, rows
+from edgelm.check.signs import SHORTEST, Line, is_matrix, not_zero, role, rows, taken_columns, taken_rows
 from edgelm.check.vocabulary import TOKENIZER
 from edgelm.checkpoint import Checkpoint
 from edgelm.headers import Tensor
@@ -46,10 +46,13 @@ def kinship(checkpoint: Checkpoint, known: Fingerprint) -> Kinship:
 
 
 def sample(checkpoint: Checkpoint) -> list[Tensor]:
-    """Matrices of all roles, `EACH_ROLE` at even distances of those that many layers have."""
+    """Matrices of all roles, `EACH_ROLE` at even distances of those that many layers have.
+
+    Narrow ones are left out: their many lines say nothing.
+    """
     roles: dict[str, list[Tensor]] = {}
     for name, tensor in checkpoint.tensors.items():
-        if is_matrix(tensor):
+        if is_matrix(tensor) and min(tensor.shape) >= SHORTEST:
             roles.setdefault(role(name), []).append(tensor)
     return [found[number * len(found) // min(EACH_ROLE, len(found))]
             for found in roles.values() for number in range(min(EACH_ROLE, len(found)))]  # fmt: skip
@@ -65,7 +68,7 @@ def is_related(tensor: Tensor, known: Fingerprint) -> bool:
 
 
 def _lines(tensor: Tensor) -> Sequence[tuple[Literal["rows", "columns"], dict[int, Line]]]:
-    taken = (("rows", rows(tensor)), ("columns", columns(tensor)))
+    taken = (("rows", taken_rows(tensor)), ("columns", taken_columns(tensor)))
     return [(along, {at: line for at, line in lines.items() if line.says_something}) for along, lines in taken]  # type: ignore[misc]
 
 

@@ -6,21 +6,22 @@ others that need the part meet the same error, which is said once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgelm.check.fetch import Fetch
 from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
 from edgelm.errors import EdgelmError, InputError
-from edgelm.files import sha256_file, tree_files
+from edgelm.files import sha256_bytes, sha256_file, tree_files
 from edgelm.links import Link, read_links
-from edgelm.report import REPORT, Report
+from edgelm.report import REPORT, Report, each_answer
 from edgelm.rules import Rules, Track
 from edgelm.shapes import Shape
-from edgelm.submission import MANIFEST, Submission
+from edgelm.submission import MANIFEST, MAX_MODELS, MODELS, Submission
 
 if TYPE_CHECKING:
     from edgelm.check.fingerprint import Fingerprint
@@ -58,6 +59,11 @@ class Package:
         return tree_files(self.path)
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The same, to be asked for one of them."""
+        return frozenset(self.files)
+
+    @cached_property
     def digests(self) -> dict[str, str]:
         """The sha256 of every file as it is found."""
         return {name: sha256_file(self.path / name) for name in self.files}
@@ -83,14 +89,22 @@ class Package:
         except InputError:
             return None
 
-    @cached_property
-    def models(self) -> list[Model]:
-        """All models: those of the manifest, or if it cannot be read, the folders below `models/`."""
+    @property
+    def models(self) -> Iterator[Model]:
+        """The models of the track's slots; if the manifest cannot be read, those in the first folders below `models/`.
+
+        They are made one by one, anew each time: what is read of one is dropped before the next is looked at.
+        """
         try:
             places: Mapping[str, Any] = self.submission.manifest.models
+            slots = self.track.slots if self.track else tuple(places)
         except InputError:
-            places = {path.name: f"models/{path.name}" for path in sorted(self.path.glob("models/*")) if path.is_dir()}
-        return [Model(self, slot, place) for slot, place in places.items() if isinstance(place, str)]
+            folders = (path.name for path in sorted(self.path.glob(f"{MODELS}/*")) if path.is_dir())
+            places = {name: f"{MODELS}/{name}" for name in islice(folders, MAX_MODELS)}
+            slots = tuple(places)
+        for slot, place in places.items():
+            if slot in slots and isinstance(place, str):
+                yield Model(self, slot, place)
 
     def relative(self, path: Path) -> str:
         """A path inside the package as findings name it."""
@@ -109,6 +123,15 @@ class Package:
         return text.replace(f"{self.path}/", "")
 
 
+class Supplied(NamedTuple):
+    """What is kept of a supplied answer."""
+
+    sample: str
+    subset: str | None
+    mark: int | None  # millionths
+    text: str  # digest of it, without spaces around it
+
+
 @dataclass(frozen=True)
 class Model:
     """The model in one slot. Paths are relative to the package."""
@@ -116,6 +139,7 @@ class Model:
     package: Package
     slot: str
     place: str
+    _answers: dict[str, list[Supplied]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rules(self) -> Rules:
@@ -168,3 +192,26 @@ class Model:
     def report(self) -> Report:
         """The report."""
         return Report.load(self.find("report"))
+
+    def counts(self, task: str) -> bool:
+        """Whether the rules rank a task, or average it into a ranked one."""
+        return task in self.rules.tasks or task in self.rules.holdouts
+
+    def answers(self, task: str) -> list[Supplied]:
+        """The supplied answers to a task, of those that count read once; none if their file is absent."""
+        if self.at(f"report/answers/{task}.jsonl") not in self.package.names:
+            return []
+        if task in self._answers:
+            return self._answers[task]
+        found = supplied(self.find("report"), task)
+        if self.counts(task):
+            self._answers[task] = found
+        return found
+
+
+def supplied(folder: Path, task: str) -> list[Supplied]:
+    """What is kept of the answers in a report's folder."""
+    return [
+        Supplied(answer.sample, answer.subset, answer.mark, sha256_bytes(answer.text.strip().encode()))
+        for answer in each_answer(folder, task)
+    ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-import zipfile
-import zlib
 from pathlib import Path
 
+from edgelm.archives import zips
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model, Package
 from edgelm.submission import BUNDLE
 
 LIBRARIES = "lib/arm64-v8a/"
+ENTRIES = 10_000  # of an app package, at most
+LOOKED_AT = 500  # of its libraries
 AARCH64, WIDE, LITTLE = 183, 2, 1  # of an ELF header: machine, class, byte order
 MACH_O = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 
@@ -26,18 +27,23 @@ def app(model: Model) -> Findings:
 
 def app_problem(path: Path) -> str:
     """Why an app package would not start on an arm64 phone; empty if nothing speaks against it."""
+    names: set[str] = set()
+    heads: dict[str, bytes] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            libraries = [name for name in names if name.startswith(LIBRARIES) and name.endswith(".so")]
-            heads = [archive.open(name).read(20) for name in libraries]
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+        with zips.opened(path, ENTRIES) as walk:
+            for entry, content in walk:
+                names.add(entry.name)
+                is_library = entry.name.startswith(LIBRARIES) and entry.name.endswith(".so")
+                if is_library and len(heads) < LOOKED_AT:
+                    with content() as file:
+                        heads[entry.name] = file.read(20)
+    except (*zips.ERRORS, OSError) as error:
         return f"it is no readable app package: {error}"
     if "AndroidManifest.xml" not in names:
         return "it has no AndroidManifest.xml"
-    if not libraries:
+    if not heads:
         return f"it has no library in {LIBRARIES}"
-    wrong = [name for name, head in zip(libraries, heads, strict=True) if not is_arm64(head)]
+    wrong = [name for name, head in heads.items() if not is_arm64(head)]
     return f"{wrong[0]} is no library for arm64" if wrong else ""
 
 

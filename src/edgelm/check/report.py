@@ -9,9 +9,10 @@ from typing import Any
 
 from edgelm import plugins
 from edgelm.check.base import Check, Findings, finding
-from edgelm.check.look import Model
+from edgelm.check.look import Model, Supplied
+from edgelm.data.pinned_rows import pinned_rows
 from edgelm.errors import InputError
-from edgelm.report import FULL_MARK, REPORT, Answer, mean_percent, read_answers
+from edgelm.report import FULL_MARK, REPORT, TaskScore, mean_percent
 from edgelm.rules.base import HOLDOUT
 
 
@@ -25,14 +26,24 @@ def belongs(model: Model) -> Findings:
 
 
 def complete(model: Model) -> Findings:
-    """RPT-02: questions without an answer, and answers that were not supplied."""
+    """RPT-02: questions without an answer, answers that were not supplied, and a data set of another size than ours."""
     for task, score in model.report.tasks.items() if model.has_report else ():
         if not score.complete:
             what = f"{task}: {score.samples:,} of {score.of:,} were asked"
             yield finding("RPT-02", model.at(f"report/{REPORT}"), what)
-        supplied = len(_answers(model, task))
+        if rows := _other_rows(model, task, score):
+            what = f"{task}: the data is said to have {score.of:,} rows, it has {rows:,}"
+            mend = "evaluate on the pinned data"
+            yield finding("RPT-02", model.at(f"report/{REPORT}"), what, severity="R", mend=mend)
+        supplied = len(model.answers(task))
         if supplied != score.samples:
             yield finding("RPT-02", _log(model, task), f"{supplied:,} of {score.samples:,} answers are supplied")
+
+
+def _other_rows(model: Model, task: str, score: TaskScore) -> int:
+    """How many rows the pinned data of a task has, where that is known and the report says otherwise; else 0."""
+    rows = pinned_rows(task, score.protocol) if model.counts(task) else None
+    return rows if rows and rows != score.of else 0
 
 
 def protocols(model: Model) -> Findings:
@@ -46,7 +57,7 @@ def protocols(model: Model) -> Findings:
         official = model.rules.suite.startswith("opencompass-")
         if suite == HOLDOUT:
             what = f"{task}: {score.protocol}, which only the organiser may ask"
-        elif not _ranked(model, task):
+        elif not model.counts(task):
             continue
         elif suite != model.rules.suite and score.protocol != model.rules.protocol(task):
             what = f"{task}: {score.protocol}, the rules ask for {model.rules.suite}"
@@ -62,20 +73,16 @@ def protocols(model: Model) -> Findings:
 def additional(model: Model) -> Findings:
     """RPT-05: scores that do not count, such as a fixed scorer's, of a part of a task, or by likelihoods."""
     for task, score in model.report.tasks.items() if model.has_report else ():
-        if not _ranked(model, task) and not score.protocol.startswith(f"{HOLDOUT}/"):
+        if not model.counts(task) and not score.protocol.startswith(f"{HOLDOUT}/"):
             yield finding("RPT-05", model.at(f"report/{REPORT}"), f"{task}: {score.protocol} is an additional score")
-
-
-def _ranked(model: Model, task: str) -> bool:
-    return task in (*model.rules.tasks, *model.rules.holdouts)
 
 
 def marks(model: Model) -> Findings:
     """RPT-04: one answer a sample, and the scores that count made again from the marks of the supplied answers."""
     for task, score in model.report.tasks.items() if model.has_report else ():
-        if not _ranked(model, task):
+        if not model.counts(task):
             continue
-        answers = _answers(model, task)
+        answers = model.answers(task)
         if repeated := [sample for sample, times in Counter(answer.sample for answer in answers).items() if times > 1]:
             what = f"{len(repeated):,} samples are answered more than once: {repeated[0][:80]}"
             yield finding("RPT-04", _log(model, task), what)
@@ -87,7 +94,7 @@ def marks(model: Model) -> Findings:
             yield finding("RPT-04", _log(model, task), what)
 
 
-def _score(task: str, answers: list[Answer]) -> Fraction:
+def _score(task: str, answers: list[Supplied]) -> Fraction:
     """The task's score from the marks; the plain mean for a task that is not known here."""
     by_subset: dict[str | None, list[int]] = defaultdict(list)
     for answer in answers:
@@ -107,11 +114,6 @@ def _task(name: str) -> Any:
 
 def _log(model: Model, task: str) -> str:
     return model.at(f"report/answers/{task}.jsonl")
-
-
-def _answers(model: Model, task: str) -> list[Answer]:
-    """The supplied answers; none if their file is absent, or named outside the package."""
-    return read_answers(model.find("report"), task) if _log(model, task) in model.package.files else []
 
 
 MODEL_CHECKS = (

@@ -33,7 +33,7 @@ from edgelm.check import (
     vocabulary,
     weights,
 )
-from edgelm.check.base import ORDER, Check, Finding, finding, worst
+from edgelm.check.base import ORDER, Check, Finding, finding, limited, worst
 from edgelm.check.fetch import Fetch
 from edgelm.check.fingerprint import known_model
 from edgelm.check.look import MAX_PACKAGE, Model, Package
@@ -80,7 +80,7 @@ def check(
         raise MissingInput(f"there is no submission {path}", mend="give the folder or archive that pack wrote")
     known = {name: known_model(place) for name, place in (bases or {}).items()}
     if refused := list(package.unsafe_folder(path) if path.is_dir() else package.unsafe_archive(path)):
-        return sorted(refused, key=lambda found: found.key)
+        return limited(refused)
     with ExitStack() as stack:
         others = [stack.enter_context(Submission(other)) for other in beside]
         for other in others:
@@ -92,7 +92,7 @@ def check(
             )
         except (EdgelmError, OSError) as error:
             return [finding("PKG-01", path.name, str(error).replace(f"{path.parent}/", ""))]
-        return sorted(_look(opened), key=lambda found: found.key)
+        return limited(_look(opened))
 
 
 def _look(opened: Package) -> list[Finding]:

@@ -19,6 +19,7 @@ from edgelm.headers import DTYPE_BYTES, Tensor
 GROUP = 128  # values
 FEWEST = 32  # values beside zeros, of which a share says something
 ROWS = 16  # sampled of each tensor
+MOST = 512  # groups of each row: 64 Ki values, more than a row of any model here
 REFER, CLEAN = 0.75, 0.90  # below the first a reviewer decides; from the second on nothing is said
 LOWEST = 3  # tensors that are shown
 _CODES = {"F16": "H", "BF16": "H", "F32": "I", "F64": "Q"}  # the bits of a value as a whole number
@@ -83,21 +84,26 @@ def screen_tensor(tensor: Tensor, seed: int) -> Figures | None:
     groups: list[float] = []
     whole: list[float] = []
     negative_zero = 1 << (8 * DTYPE_BYTES[tensor.dtype] - 1)
-    for row in read_rows(tensor, sampled_rows(tensor.shape[0], seed)):
+    for row in read_rows(tensor, sampled_rows(tensor.shape[0], seed), seed):
         values = [0 if value == negative_zero else value for value in row] if negative_zero in row else row.tolist()
         groups += filter(None, (distinct_share(values[at : at + GROUP]) for at in range(0, len(values), GROUP)))
         whole += filter(None, [distinct_share(values)])
     return Figures(tensor.name, median(groups), median(whole)) if groups and whole else None
 
 
-def read_rows(tensor: Tensor, rows: Iterable[int]) -> Iterator[array[int]]:
-    """Rows of a matrix as the bits of their values."""
-    code = _CODES[tensor.dtype]
-    size = tensor.bytes // tensor.shape[0]
+def read_rows(tensor: Tensor, rows: Iterable[int], seed: int = 0) -> Iterator[array[int]]:
+    """Rows of a matrix as the bits of their values; of longer ones `MOST` groups, of which the seed gives the first."""
+    width, size = tensor.shape[1], DTYPE_BYTES[tensor.dtype]
+    step = max(1, width // GROUP // MOST)
+    parts = range(seed % step, width // GROUP, step)[:MOST] if step > 1 else ()
+    spans = [(part * GROUP, GROUP) for part in parts] or [(0, width)]
     with tensor.file.open("rb", buffering=0) as file:
         for row in rows:
-            file.seek(tensor.start + row * size)
-            yield array(code, file.read(size))
+            values = array(_CODES[tensor.dtype])
+            for at, number in spans:
+                file.seek(tensor.start + (row * width + at) * size)
+                values.frombytes(file.read(number * size))
+            yield values
 
 
 def distinct_share(values: list[int]) -> float | None:

@@ -17,6 +17,8 @@ LENGTH = 128  # bits of a line
 SHORTEST = 48  # bits that say anything
 TOLERANCE = 0.15  # share of bits in which related lines may differ
 LOPSIDED = 0.2  # share of the rarer sign below which a line is like many others
+MOST_LINES = 100_000  # along one side of a matrix; of more, so many are taken at even distances
+BLOCK = 1000  # neighbouring columns that are read at once where not all are
 BAND = 16  # bits by which lines are looked up: related ones agree in at least one such part
 FLOATS = ("F16", "BF16", "F32", "F64")
 _TO_DIGITS = bytes([ord("0")] * 128 + [ord("1")] * 128)
@@ -52,6 +54,24 @@ def is_matrix(tensor: Tensor) -> bool:
     return tensor.dtype in FLOATS and len(tensor.shape) == 2 and min(tensor.shape) > 0
 
 
+def taken_rows(tensor: Tensor) -> dict[int, Line]:
+    """The lines along rows, of at most `MOST_LINES` at even distances."""
+    height = tensor.shape[0]
+    number = min(height, MOST_LINES)
+    return rows(tensor, (place * height // number for place in range(number)))
+
+
+def taken_columns(tensor: Tensor) -> dict[int, Line]:
+    """The lines down columns, of at most `MOST_LINES` in blocks at even distances."""
+    width, blocks = tensor.shape[1], MOST_LINES // BLOCK
+    if width <= MOST_LINES:
+        return columns(tensor)
+    found: dict[int, Line] = {}
+    for number in range(blocks):
+        found |= columns(tensor, within=(number * width // blocks, BLOCK))
+    return found
+
+
 def rows(tensor: Tensor, wanted: Iterable[int] | None = None) -> dict[int, Line]:
     """The lines along rows, by row: of the first values of each."""
     height, width = tensor.shape
@@ -65,15 +85,21 @@ def rows(tensor: Tensor, wanted: Iterable[int] | None = None) -> dict[int, Line]
     return found
 
 
-def columns(tensor: Tensor, wanted: Iterable[int] | None = None) -> dict[int, Line]:
-    """The lines down columns, by column: of the first rows' values."""
+def columns(
+    tensor: Tensor, wanted: Iterable[int] | None = None, within: tuple[int, int] | None = None
+) -> dict[int, Line]:
+    """The lines down columns, by column: of the first rows' values. `within`: the first read, and how many."""
     height, width = tensor.shape
     size, length = DTYPE_BYTES[tensor.dtype], min(LENGTH, height)
+    first, number = within or (0, width)
+    parts = []
     with tensor.file.open("rb") as file:
-        file.seek(tensor.start)
-        data = file.read(length * width * size)[size - 1 :: size].translate(_TO_DIGITS)
-    chosen = range(width) if wanted is None else wanted
-    return {column: Line(int(data[column::width], 2), length) for column in chosen}
+        for row in range(length):
+            file.seek(tensor.start + (row * width + first) * size)
+            parts.append(file.read(number * size)[size - 1 :: size].translate(_TO_DIGITS))
+    data = b"".join(parts)
+    chosen = range(first, first + number) if wanted is None else wanted
+    return {column: Line(int(data[column - first :: number], 2), length) for column in chosen}
 
 
 def not_zero(tensor: Tensor, row: int) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from edgelm.check.base import Check, Findings, finding
-from edgelm.check.look import Model
+from edgelm.check.look import Model, supplied
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import InputError
 from edgelm.files import sha256_bytes
-from edgelm.report import read_answers
 from edgelm.submission import Submission
 
 SAMPLE = 4096  # bytes, of the middle of each tensor
 SAME = 99  # percent of equal answers
-Answers = dict[tuple[str, str], str]  # text by task and sample
+Answers = dict[tuple[str, str], str]  # digest of the text by task and sample
 
 
 def weights_digest(checkpoint: Checkpoint) -> str:
@@ -40,13 +39,12 @@ def same_answers(model: Model) -> Findings:
     """DUP-02: answers that are nearly all another's, over all tasks that both were asked."""
     if not model.has_report or not model.package.beside:
         return
-    own = {(task, answer.sample): answer.text for task in model.report.tasks
-           for answer in read_answers(model.find("report"), task)}  # fmt: skip
+    own = {(task, answer.sample): answer.text for task in model.report.tasks for answer in model.answers(task)}
     for other in model.package.beside:
         for slot in other.slots:
             theirs = _answers(other, slot)
             both = own.keys() & theirs.keys()
-            equal = sum(own[key].strip() == theirs[key].strip() for key in both)
+            equal = sum(own[key] == theirs[key] for key in both)
             if both and equal * 100 >= SAME * len(both):
                 what = f"{equal:,} of {len(both):,} answers equal those of '{slot}' of {_named(other)}"
                 yield finding("DUP-02", model.at("report"), what)
@@ -68,7 +66,7 @@ def _answers(other: Submission, slot: str) -> Answers:
     try:
         folder = other.report_folder(slot)
         return {(task, answer.sample): answer.text for task in other.report(slot).tasks
-                for answer in read_answers(folder, task)}  # fmt: skip
+                for answer in supplied(folder, task)}  # fmt: skip
     except InputError:
         return {}
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgelm.check.base import worst
 from edgelm.check.fetch import Fetcher
 from edgelm.check.fingerprint import fingerprint as fingerprint_of
 from edgelm.check.fix import fix as mend
@@ -20,6 +21,12 @@ from edgelm.errors import BadOption
 from edgelm.plugins import parse
 
 GIB = 2**30
+
+
+VERDICTS = {
+    None: "accepted: no findings", "I": "accepted", "W": "accepted, with warnings (W)",
+    "R": "accepted; a reviewer decides what is marked R", "E": "refused: what is marked E has to be mended",
+}  # fmt: skip
 
 
 def check(
@@ -61,7 +68,7 @@ def check(
         if findings:
             rows = [(one.severity, one.code, one.path, one.what, one.mend) for one in findings]
             emit_table(("", "code", "where", "what", "mend"), rows)
-        note("E refused, R a reviewer decides, W and I for your information" if findings else "no findings")
+        note(VERDICTS[worst(findings)])
     raise typer.Exit(exit_code(findings))
 
 

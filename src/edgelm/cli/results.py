@@ -13,6 +13,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, emit_json, emit_table, note
 from edgelm.errors import BadOption, UnknownName
 from edgelm.files import write_bytes
+from edgelm.folders import require_fresh
 from edgelm.plugins import parse
 from edgelm.report import Report
 from edgelm.results.agreement import between
@@ -45,6 +46,8 @@ def results(
     json: Json = False,
 ) -> None:
     """Write results.csv from reports, or read one in any form. Exit code 1 if a file read would be refused."""
+    if out is not None:
+        require_fresh(out)
     ruled = parse("rules", rules)
     asked = ruled.track(track)
     known = _reports(reports or [], asked)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint, validate
@@ -84,6 +84,12 @@ class Kept(_Part):
     rates: _Rates
     runner: Ready
     phone: _Phone
+
+    @model_validator(mode="after")
+    def _all_repeats(self) -> Kept:
+        if len(self.repeats) != self.workload.repeats:  # else the best of many could be kept
+            raise ValueError(f"{len(self.repeats)} repeats of a workload of {self.workload.repeats}")
+        return self
 
 
 def read_kept(file: str) -> Kept:

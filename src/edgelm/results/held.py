@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from edgelm.data.pinned_rows import upstream_samples
 from edgelm.report import Report
 from edgelm.results.agreement import figures_of
 from edgelm.results.base import Expected
-from edgelm.results.plausible import upstream_samples
 from edgelm.rules import Rules
 from edgelm.submission import COLUMNS
 

@@ -6,21 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from edgelm.data.sources import source
 from edgelm.results.base import MEAN, TASKS, Expected, Figure, Note, shown
 from edgelm.results.units import FRACTION_IN, decimal
 
-# The rows behind the tasks whose score is a plain mean of all marks. TruthfulQA's leaves empty answers out, the scores
-# of BBH and LongBench are means of means.
-_ROWS = {"commonsenseqa": "commonsenseqa/dev_rand_split.jsonl", "gsm8k": "gsm8k/test.jsonl",
-         "humaneval": "humaneval/HumanEval.jsonl.gz", "chid": "chid/test_public.json"}  # fmt: skip
-
 _PRINTED = Fraction(1, 200)  # half a unit of the two decimals that OpenCompass prints
-
-
-def upstream_samples() -> dict[str, int]:
-    """The number of samples of each task whose score is k of n, on the upstream data."""
-    return {task: rows for task, name in _ROWS.items() if (rows := source(name).rows)}
 
 
 def implausible(rows: Iterable[Sequence[Figure]], expected: Expected) -> list[Note]:

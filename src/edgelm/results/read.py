@@ -74,4 +74,4 @@ def _spelling(name: str, found: Table | None) -> list[Note]:
     if found is None or found.is_long or any(column(cell.text).name == MODEL for cell in found.header):
         return []
     what = f"{RESULTS} is the name of the canonical form; a table without the column {MODEL} is the kit's {KIT_NAME}"
-    return [Note("PKG-08", what, "write the canonical form: edgelm results --read FILE -o FILE")]
+    return [Note("PKG-08", what, "write the canonical form: edgelm results --read FILE -o NEW")]

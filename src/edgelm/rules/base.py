@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
-from edgelm.errors import UnknownName
+from edgelm.errors import BadOption, UnknownName
 from edgelm.files import canonical_json, sha256_bytes
 
 HOLDOUT = "holdout"  # the ranked task that hold-outs are averaged into, and the suite that their protocols name
@@ -62,6 +62,17 @@ class Rules:
     seats: int = 3  # ranks that are invited to stage 2, and must pass it
     moves_to: Literal["team", "submission"] = "team"  # whose best is examined when one of them fails
 
+    def __post_init__(self) -> None:
+        """Refuse numbers by which nothing could be ranked.
+
+        Raises:
+            BadOption: one that must be 1 or more is not.
+        """
+        for name in ("places", "board_ranks", "batch", "repeats"):
+            value: int = getattr(self, name)
+            if value < 1:
+                raise BadOption(f"{name}={value} in the rules {self.name}", mend=f"give {name}=1 or more")
+
     @cached_property
     def digest(self) -> str:
         """The identity of the rule set: sha256 of its canonical JSON."""
@@ -75,6 +86,11 @@ class Rules:
     def weights(self) -> dict[str, int]:
         """Weight of everything that is ranked, in the order of the board."""
         return {**dict.fromkeys(self.tasks, 1), "throughput": self.throughput_weight}
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """The meters by which memory may be measured, the one that counts first."""
+        return tuple(meter for meter in (self.memory_meter, self.replacement_meter) if meter)
 
     def protocol(self, task: str) -> str | None:
         """The one protocol by which a task counts, such as `opencompass-0.3.1/gsm8k-1d7fe4`; None if left open."""

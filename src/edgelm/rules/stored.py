@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgelm.errors import BadFile
+from edgelm.errors import BadFile, BadOption
 from edgelm.files import canonical_json, parse_json
 from edgelm.rules.base import Rules
 
@@ -37,6 +37,8 @@ def parse_rules(data: bytes, where: object) -> Rules:
         first = error.errors()[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise BadFile(f"{where} is no rule set", why=why, mend=mend) from None
+    except BadOption as error:
+        raise BadFile(f"{where} is no rule set", why=error.what, mend=mend) from None
     if canonical_json(asdict(rules)) != data:
         raise BadFile(f"{where} is not in canonical form", why="it has other fields, spaces or an order", mend=mend)
     return rules

@@ -12,6 +12,7 @@ from edgelm.errors import BadOption, Unsupported
 from edgelm.rules.base import Rules, Track
 from edgelm.score.disqualification import Disqualification, disqualified
 from edgelm.score.entries import Entry, Record, ranked_tasks
+from edgelm.score.protocols import compared
 from edgelm.score.signers import two_signatures
 from edgelm.score.standings import Standings, public, standings
 from edgelm.score.states import Shown, State, require_move, takes_decisions
@@ -58,7 +59,7 @@ def decided(
     disqualified: Iterable[Disqualification] = (),
     signatures: tuple[str, ...] = (),
 ) -> Board:
-    """A board in a state, with its decisions made one after the other; `void` has the reasons by task.
+    """A board in a state, with its decisions made at once, in that revision; `void` has the reasons by task.
 
     Raises:
         Unsupported, UnknownName, BadOption: see `void_task`, `disqualify` and `advance`.
@@ -70,7 +71,8 @@ def decided(
         board = disqualify(board, each)
     if state == "final":
         board = advance(board, state, signatures)
-    return board.model_copy(update={"revision": revision})
+    log = tuple(event.model_copy(update={"revision": revision}) for event in board.log)
+    return board.model_copy(update={"revision": revision, "log": log})
 
 
 def void_task(board: Board, rules: Rules, task: str, reason: str) -> Board:
@@ -155,14 +157,16 @@ def standing(board: Board, rules: Rules, track: Track, entries: Iterable[Entry])
 
 
 def shown_entries(board: Board, rules: Rules, entries: Iterable[Entry]) -> list[Entry]:
-    """The entries with the decisions that concern them, as they may be seen in the board's state.
+    """The entries with the decisions that concern them, compared, as they may be seen in the board's state.
+
+    Who is out by a decision has no say in which protocol counts, so that it is as if it had never come.
 
     Raises:
         Unsupported: it is a draft.
     """
     if board.state == "draft":
         raise Unsupported("a draft has no standings", mend="open the scored phase first")
-    return public(rules, disqualified(entries, board.disqualified), board.state)
+    return compared(rules, public(rules, disqualified(entries, board.disqualified), board.state))
 
 
 def _revised(board: Board, what: str, why: str, signatures: tuple[str, ...] = (), **changes: object) -> Board:

@@ -10,12 +10,13 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 
 from edgelm.checkpoint import digest_of, is_part
+from edgelm.data.pinned_rows import pinned_rows
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import sha256_bytes
 from edgelm.report import REPORT, Report, Speed, TaskScore
-from edgelm.rules.base import HOLDOUT, Rules
-from edgelm.score.entries import THROUGHPUT, Entry, SlotModel
-from edgelm.score.protocols import common, hold_to, refusal
+from edgelm.rules.base import Rules
+from edgelm.score.entries import THROUGHPUT, Entry, SlotModel, scored_tasks
+from edgelm.score.protocols import refusal
 from edgelm.score.released import NO_ANSWERS, Keep, Released, digest_alone, released
 from edgelm.score.throughput import model_throughput
 from edgelm.submission import Submission
@@ -32,7 +33,7 @@ def collect(
     holdouts: Iterable[Report] = (),
     keep: Keep = digest_alone,
 ) -> dict[str, list[Entry]]:
-    """The entries of submissions (folders or zips), by track; within one, a task's scores are of one protocol.
+    """The entries of submissions (folders or zips), by track, before any decision and before they are compared.
 
     Args:
         rules: what counts.
@@ -53,7 +54,7 @@ def collect(
         with Submission(path) as submission:
             track = rules.track(submission.manifest.track)
             by_track[track.name].append(entry_of(rules, submission, holdouts=joined, keep=keep))
-    return {name: [hold_to(common(rules, entries), entry) for entry in entries] for name, entries in by_track.items()}
+    return dict(by_track)
 
 
 def entry_of(
@@ -93,7 +94,7 @@ def slot_model(
     protocols: dict[str, str] = {}
     kept: dict[str, str] = {}
     notes = []
-    for task in _scored_tasks(rules):
+    for task in scored_tasks(rules):
         organiser = holdout is not None and task in rules.holdouts and task in holdout.tasks
         result = (holdout if holdout and organiser else report).tasks.get(task)
         digest, against = (marks or {}).get(task, NO_ANSWERS) if not organiser else NO_ANSWERS
@@ -106,8 +107,8 @@ def slot_model(
     if no_speed:
         notes.append(f"{THROUGHPUT}: {no_speed}")
     nanoseconds = tuple(report.speed.repeats_ns) if report.speed and not no_speed else ()
-    meter = rules.memory_meter if rules.memory_meter in report.memory else rules.replacement_meter
-    peak = report.memory.get(meter)
+    meter = next((meter for meter in rules.meters if meter in report.memory), "")
+    peak = report.memory[meter] if meter else None
     if peak is None:
         notes.append(f"memory: not measured by {rules.memory_meter}, so that no score is valid")
     return SlotModel(
@@ -118,7 +119,7 @@ def slot_model(
         throughput=model_throughput(rules, nanoseconds),
         repeats_ns=nanoseconds,
         peak_memory=peak,
-        meter=meter if peak is not None else "",
+        meter=meter,
         parameters=report.parameters,
         bytes=report.bytes,
         notes=tuple(notes),
@@ -131,7 +132,10 @@ def _missing(rules: Rules, task: str, result: TaskScore | None, organiser: bool)
         return "not evaluated"
     if not result.complete:
         return f"{result.samples} of {result.of} rows answered"
-    return refusal(rules, task, result.protocol, organiser=organiser)
+    if refused := refusal(rules, task, result.protocol, organiser=organiser):
+        return refused
+    rows = pinned_rows(task, result.protocol)
+    return "" if rows in (None, result.of) else f"{result.of:,} rows were asked, the pinned data have {rows:,}"
 
 
 def _model_in(
@@ -141,7 +145,7 @@ def _model_in(
         report = submission.report(slot)
         marks = {
             task: released(submission, slot, task, report.tasks[task], listed, keep)
-            for task in _scored_tasks(rules)
+            for task in scored_tasks(rules)
             if task in report.tasks
         }
         return slot_model(rules, report, holdouts.get(report.checkpoint), marks)
@@ -171,11 +175,6 @@ def _doubts(submission: Submission, slot: str, place: PurePosixPath, listed: Map
             yield f"{slot}: the report is of checkpoint {made_from[:12]}…, the manifest lists {own[:12]}…"
     except (MissingInput, BadFile):
         return
-
-
-def _scored_tasks(rules: Rules) -> list[str]:
-    """The tasks that reports score: those of the rules, with each hold-out by itself."""
-    return [part for task in rules.tasks for part in (rules.holdouts if task == HOLDOUT else (task,))]
 
 
 def _no_throughput(rules: Rules, speed: Speed | None) -> str:

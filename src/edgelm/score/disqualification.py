@@ -38,6 +38,11 @@ class Disqualification(Record):
             raise ValueError(f"the reason '{self.reason}' concerns {concerned}")
         return self
 
+    @property
+    def said(self) -> str:
+        """What an entry that it concerns has among its reasons."""
+        return f"{self.reason}: {self.evidence} (signed {' and '.join(self.signatures)})"
+
     def concerns(self, entry: Entry) -> bool:
         """Whether the entry is out by this."""
         return entry.team == self.team and self.submission in ("", entry.submission)
@@ -63,5 +68,4 @@ def require_concerned(entries: Iterable[Entry], decisions: Iterable[Disqualifica
 
 
 def _with_reasons(entry: Entry, decisions: list[Disqualification]) -> Entry:
-    further = (f"{each.reason}: {each.evidence} (signed {' and '.join(each.signatures)})" for each in decisions)
-    return entry.model_copy(update={"reasons": (*entry.reasons, *further)})
+    return entry.model_copy(update={"reasons": (*entry.reasons, *(each.said for each in decisions))})

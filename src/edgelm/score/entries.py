@@ -122,6 +122,11 @@ def without_holdouts(rules: Rules, entry: Entry) -> Entry:
     return entry.model_copy(update={"models": {slot: public(model) for slot, model in entry.models.items()}})
 
 
+def scored_tasks(rules: Rules) -> list[str]:
+    """The tasks that reports score: those of the rules, with each hold-out by itself."""
+    return [part for task in rules.tasks for part in (rules.holdouts if task == HOLDOUT else (task,))]
+
+
 def ranked_tasks(rules: Rules, void: Collection[str] = ()) -> dict[str, int]:
     """The weight of every task that is ranked, in the order of the board, without the void ones.
 

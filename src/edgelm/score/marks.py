@@ -21,6 +21,7 @@ from edgelm.files import canonical_json
 from edgelm.report import FULL_MARK, Answer, Exact, mean_percent
 from edgelm.score.entries import Record
 
+_MOST_SUBSETS = 200  # of a task; the work of weighing them grows with their square
 Mark = Annotated[int, Field(ge=0, le=FULL_MARK)]  # millionths
 Aggregate = Callable[[Mapping[str | None, Sequence[int]]], Fraction]
 
@@ -69,8 +70,10 @@ def stratum_weights(task: str, sizes: Mapping[str | None, int]) -> dict[str | No
     """What the mean of each subset weighs in the task's score, by the number of marks in each.
 
     Raises:
-        ValueError: the task knows no such subset.
+        ValueError: the task knows no such subset, or there are more than any task has.
     """
+    if len(sizes) > _MOST_SUBSETS:
+        raise ValueError(f"{task} has {len(sizes):,} subsets, no task has more than {_MOST_SUBSETS}")
     aggregate = _aggregate(task)
     try:
         return {

@@ -41,6 +41,13 @@ def common(rules: Rules, entries: Iterable[Entry]) -> dict[str, str]:
     return chosen
 
 
+def compared(rules: Rules, entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, each held to the protocols by which all are compared: once it is decided who is out."""
+    entries = list(entries)
+    protocols = common(rules, entries)
+    return [hold_to(protocols, entry) for entry in entries]
+
+
 def hold_to(protocols: Mapping[str, str], entry: Entry) -> Entry:
     """The entry with every score by another protocol missing, and a note for each."""
     return entry.model_copy(update={"models": {slot: _held(model, protocols) for slot, model in entry.models.items()}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgelm.archives import read_entry
 from edgelm.errors import BadFile, MissingInput
@@ -34,11 +34,11 @@ def released(submission: Submission, slot: str, task: str, score: TaskScore, lis
         slot: whose model.
         task: whose answers.
         score: as the report has it.
-        listed: sha256 of the package's files, as its manifest lists them.
+        listed: sha256 of the package's files by normal path, as its manifest lists them.
         keep: where marks go.
     """
     place = submission.manifest.models[slot]
-    name = f"{place}/report/answers/{task}.jsonl"
+    name = str(PurePosixPath(f"{place}/report/answers/{task}.jsonl"))  # as `listed` writes it
     if name not in listed:
         return NO_ANSWERS
     try:

@@ -1,8 +1,8 @@
 """A published board computed again from what lies beside it, byte for byte. Rule R11.5 of the rule set.
 
-Read are the rules, the entries with their marks, and the decisions; compared are every file's digest, every score that
-has marks, every throughput that has repeats, and the standings with their table in all forms. The page is held by its
-digest alone: other versions of the plotting library draw other curves.
+Read are the rules, the entries with their marks, and the decisions; compared are every file's digest, the entries with
+rules and decisions, every score that has marks, every throughput, and the standings with their table in all forms. The
+page is held by its digest alone: other versions of the plotting library draw other curves.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from edgelm.rules.base import Rules
 from edgelm.rules.stored import parse_rules
 from edgelm.score.board import Board
 from edgelm.score.checksums import against_list, listed
+from edgelm.score.consistency import inconsistencies
 from edgelm.score.entries import Entry, SlotModel
 from edgelm.score.marks import Marks, stratum_weights
 from edgelm.score.standings import standings
-from edgelm.score.throughput import model_throughput
 from edgelm.score.write import (
     BOARD_CSV,
     BOARD_MD,
@@ -61,13 +61,14 @@ def replay(folder: Path) -> Iterator[str]:
             yield from _track(folder, track, rules)
         except (ValueError, ArithmeticError, RecursionError) as error:  # numbers without end, and the like
             raise BadFile(f"{folder / track} cannot be computed", why=str(error)[:200], mend="take another") from None
+    named = {f"{MARKS}/{digest}.json" for model in _models(folder) for digest in model.marks.values()}
+    yield from (f"{name} is named by no entry" for name in listed(folder) if name.startswith(f"{MARKS}/")
+                and name not in named)  # fmt: skip
 
 
 def counted(folder: Path) -> Counted:
     """How many scores of the board follow from published marks, and how many do not."""
-    models = [
-        model for track in _tracks(folder) for entry in _entries(folder / track) for model in entry.models.values()
-    ]
+    models = _models(folder)
     marked = sum(len(model.marks) for model in models)
     return Counted(marked, sum(len(model.scores) for model in models) - marked)
 
@@ -92,9 +93,10 @@ def _track(folder: Path, track: str, rules: Rules) -> Iterator[str]:
     if board.state == "draft":
         raise BadFile(f"{place / DECISIONS} is of a draft", why="a draft has no standings", mend="take a later one")
     entries = _entries(place)
+    yield from (f"{track}/{ENTRIES}: {found}" for found in inconsistencies(rules, board, board.state, entries))
     for entry in entries:
         for slot, model in entry.models.items():
-            yield from (f"{track}: {entry.team}, {slot}, {found}" for found in _model(folder, rules, model))
+            yield from (f"{track}: {entry.team}, {slot}, {found}" for found in _marked(folder, model))
     again = standings(rules, rules.track(track), entries, void=board.void, state=board.state, revision=board.revision)
     stored = _read(place / STANDINGS)
     if stored != again.to_bytes():
@@ -105,14 +107,11 @@ def _track(folder: Path, track: str, rules: Rules) -> Iterator[str]:
             yield f"{track}/{name}: {found}"
 
 
-def _model(folder: Path, rules: Rules, model: SlotModel) -> Iterator[str]:
-    """What speaks against the figures of one model."""
+def _marked(folder: Path, model: SlotModel) -> Iterator[str]:
+    """What speaks against the scores of one model that have marks."""
     for task, digest in sorted(model.marks.items()):
         if found := _score(folder, model, task, digest):
             yield f"{task}: {found}"
-    speed = model_throughput(rules, model.repeats_ns)
-    if model.repeats_ns and model.throughput != speed:
-        yield f"throughput: {model.throughput} is stored, the repeats give {speed}"
 
 
 def _score(folder: Path, model: SlotModel, task: str, digest: str) -> str:
@@ -144,6 +143,11 @@ def _tracks(folder: Path) -> list[str]:
     if not found:
         raise MissingInput(f"{folder} holds no board", mend="give the folder that edgelm score wrote")
     return found
+
+
+def _models(folder: Path) -> list[SlotModel]:
+    """The models of all entries of all tracks."""
+    return [model for track in _tracks(folder) for entry in _entries(folder / track) for model in entry.models.values()]
 
 
 def _entries(place: Path) -> list[Entry]:

@@ -76,7 +76,7 @@ def reserve(ledger: Ledger, package: str) -> Ledger:
         Unsupported: no slot is free, no attempt is left, or the same package was accepted before.
     """
     if package in ledger.accepted:
-        raise Unsupported(f"package {package[:12]} was accepted before", mend="hand in another, or withdraw nothing")
+        raise Unsupported(f"package {package[:12]} was accepted before", mend="change the package and pack it again")
     if not ledger.free:
         mend = "withdraw one whose evaluation has not started" if _reserved(ledger) else "wait for the next phase"
         raise Unsupported(f"all {ledger.allowance} slots of {ledger.team} are in use", mend=mend)

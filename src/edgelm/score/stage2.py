@@ -115,9 +115,13 @@ def further_awards(stage: Stage2, teams: Collection[str], seats: int = 1) -> lis
 
     Who was put out, failed, withdrew or ran out of time has none; who was never examined may have one.
     """
-    free = [each for each in stage.among("waiting", *OPEN) if each.team in teams]
-    place = _places(free)
-    return [Award(place=place[each.team], team=each.team) for each in free if place[each.team] <= seats]
+    ended = {each.team for each in stage.candidates if each.progress not in ("waiting", *OPEN)}
+    best: dict[str, Candidate] = {}  # of each team: where submissions move up, one may have several
+    for each in stage.candidates:
+        if each.team in teams and each.team not in ended:
+            best.setdefault(each.team, each)
+    place = _places(best.values())
+    return [Award(place=place[team], team=team) for team in best if place[team] <= seats]
 
 
 def _places(candidates: Iterable[Candidate]) -> dict[str, int]:

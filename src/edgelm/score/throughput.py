@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from edgelm.report import median
@@ -11,29 +10,6 @@ from edgelm.rules.base import Rules
 from edgelm.score.exact import mean_or_missing, round_significant
 
 SECOND = 10**9  # nanoseconds
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """One repeat as the harness saw it: what went in and came out, how long it took, and whether it may count."""
-
-    prompt_tokens: int
-    generated_tokens: int
-    nanoseconds: int
-    known_tokens: bool = True  # every id that came out is in the vocabulary
-    fit_device: bool = True  # the device was in the condition that the rules ask for
-
-
-def fault(rules: Rules, repeat: Repeat) -> str:
-    """Why a repeat does not count; empty when it does."""
-    counts, asked = (repeat.prompt_tokens, repeat.generated_tokens), (rules.prompt_tokens, rules.generated_tokens)
-    if counts != asked:
-        return f"{counts[0]} + {counts[1]} tokens; the rules ask for {asked[0]} + {asked[1]}"
-    if repeat.nanoseconds <= 0:
-        return "it took no time"
-    if not repeat.known_tokens:
-        return "a token that is not in the vocabulary came out"
-    return "" if repeat.fit_device else "the device was not in the condition that the rules ask for"
 
 
 def model_throughput(rules: Rules, nanoseconds: Sequence[int]) -> Fraction | None:

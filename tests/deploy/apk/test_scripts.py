@@ -190,6 +190,14 @@ def test_help_is_the_head_of_the_script(bundle: Bundle) -> None:
     assert "ANDROID_SERIAL" in said
 
 
+def test_the_script_may_be_called_from_elsewhere_and_knows_its_options(bundle: Bundle) -> None:
+    out, _, ask = bundle
+    result = subprocess.run(["sh", f"{out.name}/run.sh"], capture_output=True, text=True, check=False, cwd=out.parent)
+    assert "./run.sh --measure" in result.stdout and not result.stderr
+    mistyped = ask("run.sh", "--mesure")
+    assert mistyped.returncode and "there is no option --mesure" in mistyped.stderr
+
+
 @pytest.mark.parametrize("script", ["run.sh", "install.sh"])
 @pytest.mark.parametrize(
     ("fault", "said"),

@@ -6,6 +6,7 @@
 # THREADS=4 sets the number of threads, ANDROID_SERIAL names the phone where there are several.
 set -eu
 cd "$(dirname "$0")"
+here="${0##*/}"
 
 model_sha256=@MODEL_SHA256@
 model_size=@MODEL_SIZE@
@@ -165,8 +166,9 @@ measure() {
 }
 
 case "${1-}" in
-  '' | -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0" ;;
+  '' | -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$here" ;;
   --measure) measure ;;
   --clean) require_phone; do_on_phone "rm -rf $folder" ;;
+  --*) fail "there is no option $1" "sh $here --help says which there are" ;;
   *) answer "$*" ;;
 esac
