@@ -1,6 +1,6 @@
 """Mutated submissions: the checker never fails, never writes, never passes what changes a score, a weight or a rule.
 
-`EDGELM_SLOW=1` tries 2,000 of them, otherwise 150; a number in a failure's name is the seed that makes it again.
+`EDGELM_FUZZ=2000` tries so many of them, otherwise 150; a number in a failure's name is the seed that makes it again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgelm.errors import EdgelmError
 from edgelm.files import JsonLog, sha256_file, tree_files
 from edgelm.rules import Rules
 
-SEEDS = range(2000 if os.environ.get("EDGELM_SLOW") else 150)
+SEEDS = range(int(os.environ.get("EDGELM_FUZZ", "150")))
 SECRET = "f3a9-what-lies-outside"  # the content of a file that no name has in it
 WITHOUT_PLACE = {"PKG-01", "PKG-03", "PKG-07"}  # findings that may be of the whole package
 Mutation = Callable[[random.Random, Any, Path], object]
