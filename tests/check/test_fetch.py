@@ -178,4 +178,4 @@ def test_headers_that_drip_are_given_up_at_the_deadline(fetch: Callable[..., Fet
         started = time.monotonic()
         with pytest.raises(Refused, match="too long"):
             fetch(0.5)(f"{HOME}/{path}", len(BODY))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5

@@ -42,7 +42,7 @@ def complete(model: Model) -> Findings:
 
 def _other_rows(model: Model, task: str, score: TaskScore) -> int:
     """How many rows the pinned data of a task has, where that is known and the report says otherwise; else 0."""
-    rows = pinned_rows(task, score.protocol) if model.counts(task) else None
+    rows = pinned_rows(task, f"{model.rules.suite}/{task}") if model.counts(task) else None
     return rows if rows and rows != score.of else 0
 
 
