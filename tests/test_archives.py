@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgelm.archives import read_entry, unpack
+from edgelm.archives.unpack import read_entry, unpack
 from edgelm.errors import BadFile, InputError, MissingInput
 from edgelm.files import tree_files
 

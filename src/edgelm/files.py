@@ -221,22 +221,28 @@ class JsonLog:
         Raises:
             BadFile: a line before a whole one is damaged, or there are more than `most` bytes or lines.
         """
-        if not self.path.exists():
-            return
+        if self.path.exists():
+            with opened(self.path, most) as file:
+                yield from self.rows(file, self.path, most_lines)
+
+    @classmethod
+    def rows(
+        cls, file: IO[bytes], where: object, most_lines: int | None = None
+    ) -> Iterator[tuple[dict[str, Any], int]]:
+        """The same of an open file, which errors call `where`."""
         damaged = end = 0
-        with opened(self.path, most) as file:
-            for number, line in enumerate(iter(lambda: file.readline(self.LONGEST + 1), b""), start=1):
-                if len(line) > self.LONGEST or number > (most_lines or number):
-                    why = f"line {number:,} is too long, or one too many"
-                    raise BadFile(f"{self.path} is too large", why=why, mend="check the path")
-                row = _checked(line[:-1]) if line.endswith(b"\n") else None
-                if row is None:
-                    damaged = damaged or number
-                elif damaged:
-                    raise BadFile(f"line {damaged} of {self.path} is damaged", mend="remove the line, then run again")
-                else:
-                    end += len(line)
-                    yield row, end
+        for number, line in enumerate(iter(lambda: file.readline(cls.LONGEST + 1), b""), start=1):
+            if len(line) > cls.LONGEST or number > (most_lines or number):
+                why = f"line {number:,} is too long, or one too many"
+                raise BadFile(f"{where} is too large", why=why, mend="check the path")
+            row = _checked(line[:-1]) if line.endswith(b"\n") else None
+            if row is None:
+                damaged = damaged or number
+            elif damaged:
+                raise BadFile(f"line {damaged} of {where} is damaged", mend="remove the line, then run again")
+            else:
+                end += len(line)
+                yield row, end
 
     def _cut(self, good: int, say: Callable[[str], object]) -> None:
         """Cut off what follows the last whole row."""

@@ -7,6 +7,7 @@ repeats. Marks are whole millionths, scores exact fractions in percent, times wh
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -216,6 +217,15 @@ def each_answer(folder: Path, task: str) -> Iterator[Answer]:
 def read_answers(folder: Path, task: str) -> list[Answer]:
     """All of them at once."""
     return list(each_answer(folder, task))
+
+
+def parse_answers(data: bytes, where: object) -> list[Answer]:
+    """The answers in the bytes of a task's log, which errors call `where`.
+
+    Raises:
+        BadFile: one is damaged, or there are more than `MAX_ROWS` of them.
+    """
+    return [validate(Answer, row, where) for row, _ in JsonLog.rows(io.BytesIO(data), where, MAX_ROWS)]
 
 
 def median(values: Iterable[Fraction]) -> Fraction:

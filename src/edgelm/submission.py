@@ -23,11 +23,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from edgelm.archives import read_entry, unpack
+from edgelm.archives.unpack import read_entry, unpack
 from edgelm.checkpoint import CARD, Card, Checkpoint, validate
 from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import MAX_RECORD, parse_json, read_bytes, sha256_bytes
-from edgelm.report import MAX_ANSWERS, REPORT, Report  # noqa: F401 (the limits of a package are found here)
+from edgelm.report import MAX_ANSWERS, REPORT, Answer, Report, parse_answers
 
 MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
@@ -107,6 +107,11 @@ class Manifest(_Record):
         return models
 
 
+def answers_name(place: str, task: str) -> str:
+    """The log of a task's answers, in the package, of the model whose folder is `place`."""
+    return f"{place}/report/answers/{task}.jsonl"
+
+
 class Submission:
     """A submission on disk, of an archive a copy that is unpacked while this object lives. Attributes are read late.
 
@@ -148,19 +153,19 @@ class Submission:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, name: str) -> bytes:
-        """The bytes of a record of the package.
+    def read(self, name: str, most: int = MAX_RECORD) -> bytes:
+        """The bytes of a file of the package; an archive is read as it is.
 
         Raises:
             MissingInput: there is no such file.
-            BadFile: it is too large, no plain file, or a link out of the package.
+            BadFile: it has more than `most` bytes, is no plain file, or a link out of the package.
         """
         if not self.origin.is_dir() and self._unpacked is None:
-            return read_entry(self.origin, name, most=MAX_RECORD, max_entries=MAX_ENTRIES)
+            return read_entry(self.origin, name, most=most, max_entries=MAX_ENTRIES)
         path = self.path / name
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
             raise BadFile(f"{path} is a link out of the package", mend="pack from plain files: edgelm pack")
-        return read_bytes(path, MAX_RECORD)
+        return read_bytes(path, most)
 
     def _where(self, name: str) -> Path:
         """A file of the package as errors name it."""
@@ -168,7 +173,7 @@ class Submission:
 
     @cached_property
     def _manifest_bytes(self) -> bytes:
-        return self._read(MANIFEST)
+        return self.read(MANIFEST)
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -226,7 +231,7 @@ class Submission:
             BadFile: with the field that is wrong.
         """
         name = f"{self._place(slot)}/{CARD}"
-        return validate(Card, parse_json(self._read(name), self._where(name)), self._where(name))
+        return validate(Card, parse_json(self.read(name), self._where(name)), self._where(name))
 
     def checkpoint(self, slot: str) -> Checkpoint:
         """The checkpoint of one slot, with its card (which lies beside the checkpoint's folder, not in it)."""
@@ -247,7 +252,7 @@ class Submission:
         """
         name = f"{self._place(slot)}/report/{REPORT}"
         try:
-            return self._read(name)
+            return self.read(name)
         except MissingInput:
             where, mend = self._where(name).parent, "run edgelm evaluate or measure, then edgelm pack"
             raise MissingInput(f"{where} holds no finished report", mend=mend) from None
@@ -261,6 +266,23 @@ class Submission:
         """
         where = self._where(f"{self._place(slot)}/report/{REPORT}")
         return validate(Report, parse_json(self.report_bytes(slot), where), where)
+
+    def answers_bytes(self, slot: str, task: str) -> bytes:
+        """The log of one slot's answers to a task.
+
+        Raises:
+            MissingInput: there is none.
+            BadFile: it is too large, or lies outside the package.
+        """
+        return self.read(answers_name(self._place(slot), task), MAX_ANSWERS)
+
+    def answers(self, slot: str, task: str) -> list[Answer]:
+        """All of them, in the order written.
+
+        Raises:
+            MissingInput, BadFile: see `answers_bytes`; one of them is damaged.
+        """
+        return parse_answers(self.answers_bytes(slot, task), answers_name(self._place(slot), task))
 
     def bundle_folder(self, slot: str) -> Path:
         """The folder of one slot's bundle for the phone; it need not exist."""

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from edgelm.archives import unpack, zip_tree
+from edgelm.archives.unpack import unpack
+from edgelm.archives.zips import zip_tree
 from edgelm.check.run import check, worst
 from edgelm.errors import EdgelmError
 from edgelm.files import JsonLog, sha256_file, tree_files

@@ -1,15 +1,11 @@
 import shutil
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from edgelm.files import sha256_bytes
-from edgelm.report import Report
 from edgelm.rules.miniature import Miniature
 from edgelm.score.collect import collect
 from edgelm.score.marks import Marks
-from edgelm.score.released import digest_alone, released
 
 RULES = Miniature()
 MARKS = {"gsm8k": [1, 0, 1], "chid": [0, 0, 1, 1]}
@@ -115,14 +111,3 @@ def test_a_package_without_answers_is_scored_as_reported(submitted, scored):
     (package / "edgelm.json").write_text(content.replace("/answers/", "/elsewhere/"))
     model, kept = scored(package)
     assert (set(model.scores), model.marks, kept) == (set(MARKS), {}, {})
-
-
-def test_answers_are_found_however_the_models_place_is_written(submitted):
-    package = submitted("red", MARKS)
-    name = "models/base/report/answers/gsm8k.jsonl"
-    score = Report.load(Path(package, "models/base/report")).tasks["gsm8k"]
-    listed = {name: sha256_bytes((package / name).read_bytes())}
-    for place in ("models/base", "models/./base", "models//base/"):
-        opened = SimpleNamespace(manifest=SimpleNamespace(models={"base": place}), origin=package)
-        digest, against = released(opened, "base", "gsm8k", score, listed, digest_alone)
-        assert digest and not against

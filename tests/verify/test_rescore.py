@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.archives import zip_tree
+from edgelm.archives.zips import zip_tree
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption
 from edgelm.files import read_json, sha256_file, tree_files
@@ -166,12 +166,20 @@ def test_a_task_that_is_not_known_here_counts_only_if_the_rules_rank_it(
     falsified: Any, suite: DataFolder, rescored: Callable[[Any], Rescoring]
 ) -> None:
     report = Report.load(falsified.folder)
-    report.model_copy(update={"tasks": report.tasks | {"../secret": report.tasks["gsm8k"]}}).save(falsified.folder)
+    report.model_copy(update={"tasks": report.tasks | {"secret": report.tasks["gsm8k"]}}).save(falsified.folder)
     found = rescored(falsified)
-    assert only(found, "../secret").status == "left" and found.status == "equal"
+    assert only(found, "secret").status == "left" and found.status == "equal"
     with Submission(falsified.path) as submission:
-        ranked = recompute(submission, Miniature(tasks=("../secret",)), suite)
+        ranked = recompute(submission, Miniature(tasks=("secret",)), suite)
     assert ranked.status == "unusable"
+
+
+def test_a_report_whose_task_leads_out_of_its_folder_is_not_read(
+    falsified: Any, rescored: Callable[[Any], Rescoring]
+) -> None:
+    report = Report.load(falsified.folder)
+    report.model_copy(update={"tasks": report.tasks | {"../secret": report.tasks["gsm8k"]}}).save(falsified.folder)
+    assert {row.status for row in rescored(falsified).rows} == {"unusable"}
 
 
 def test_programs_run_in_the_sandbox_or_not_at_all(

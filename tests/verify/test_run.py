@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgelm.archives import zip_tree
+from edgelm.archives.zips import zip_tree
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadOption, MissingInput, UnknownName
 from edgelm.files import read_json, sha256_file, tree_files

@@ -15,10 +15,9 @@ from edgelm.checkpoint import CARD
 from edgelm.errors import InputError
 from edgelm.files import tree_files
 from edgelm.links import LINKS
-from edgelm.report import REPORT
+from edgelm.report import MAX_ANSWERS, REPORT
 from edgelm.submission import (
     MANIFEST,
-    MAX_ANSWERS,
     MAX_BYTES,
     MAX_ENTRIES,
     MAX_RECORD,

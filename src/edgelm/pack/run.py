@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edgelm import __version__
-from edgelm.archives import zip_tree
+from edgelm.archives.zips import zip_tree
 from edgelm.errors import BadOption, MissingInput, UnknownName
 from edgelm.files import disk_errors, write_bytes, write_json
 from edgelm.folders import new_folder, require_fresh

@@ -11,14 +11,13 @@ from edgelm.results.held import expected
 from edgelm.results.read import read
 from edgelm.rules import Rules
 from edgelm.submission import Submission
-from edgelm.verify.stored import package_bytes
 
 
 def claimed_scores(submission: Submission, rules: Rules) -> Mapping[str, Mapping[str, Figure]]:
     """The figures of the results file in percent, by slot and task; none if it is not there or cannot be read."""
     name = submission.manifest.claims
     try:
-        claims = read(package_bytes(submission, name, LARGEST), name, expected(rules, submission.slots))
+        claims = read(submission.read(name, LARGEST), name, expected(rules, submission.slots))
     except InputError:
         return {}
     return {

@@ -25,7 +25,7 @@ from edgelm.submission import Submission
 from edgelm.tasks.base import Task, protocol
 from edgelm.verify.claims import claimed_scores
 from edgelm.verify.rescored import Rescored, Rescoring, Status
-from edgelm.verify.stored import said, sort_out, supplied_answers
+from edgelm.verify.stored import said, sort_out
 
 RESCORED = "rescore.json"
 
@@ -105,7 +105,7 @@ def _task(submission: Submission, slot: str, name: str, report: Report, rules: R
         status: Status = "unusable" if name in (*rules.tasks, *rules.holdouts) else "left"
         return Rescored(slot, shown(name), status, claimed, figure, notes=("its questions are not known here",))
     try:
-        return _marked(task, supplied_answers(submission, slot, name), slot, report, claimed, data, figure)
+        return _marked(task, submission.answers(slot, name), slot, report, claimed, data, figure)
     except InputError as error:
         return _unusable(slot, name, error, submission, claimed, figure)
     except (ValueError, ArithmeticError, RecursionError) as error:  # a scorer met what no model says

@@ -6,22 +6,15 @@ cap of tokens lets any model say, so that no scorer is given megabytes.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edgelm.archives import read_entry
 from edgelm.engines.base import Request
-from edgelm.errors import BadFile
 from edgelm.evaluate.questions import Questions
-from edgelm.files import read_bytes
-from edgelm.report import FULL_MARK, Answer, read_answers
+from edgelm.report import FULL_MARK, Answer
 from edgelm.results.base import shown
-from edgelm.submission import MAX_ANSWERS, MAX_ENTRIES, Submission
 
 CHARACTERS = 512  # that one token may be, at most: vocabularies have runs of a few hundred blanks
 NUMBER = 64  # characters of one choice's log-likelihood
@@ -88,40 +81,6 @@ def _possible(answer: Answer, request: Request) -> bool:
         and 0 <= answer.prompt_tokens < MOST_TOKENS
         and (answer.mark is None or 0 <= answer.mark <= FULL_MARK)
     )
-
-
-def supplied_answers(submission: Submission, slot: str, task: str) -> list[Answer]:
-    """All answers to a task that a submission brings, in the order written; an archive is read as it is.
-
-    Raises:
-        MissingInput: there are none.
-        BadFile: they are damaged, too large, or lie outside the package.
-    """
-    place = submission.manifest.models[slot]
-    data = package_bytes(submission, f"{place}/report/answers/{task}.jsonl", MAX_ANSWERS)
-    with tempfile.TemporaryDirectory(prefix="edgelm-answers-") as folder:
-        path = Path(folder, "answers", f"{task}.jsonl")
-        path.parent.mkdir()
-        path.write_bytes(data)
-        try:
-            return read_answers(Path(folder), task)
-        except BadFile as error:
-            raise BadFile(error.what.replace(f"{folder}/", ""), why=error.why, mend=error.mend) from None
-
-
-def package_bytes(submission: Submission, name: str, most: int) -> bytes:
-    """The bytes of a file of a package.
-
-    Raises:
-        MissingInput: there is none.
-        BadFile: it has more than `most` bytes, or is a link out of the package.
-    """
-    if not submission.origin.is_dir():
-        return read_entry(submission.origin, name, most=most, max_entries=MAX_ENTRIES)
-    path = submission.origin / name
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(submission.origin)):
-        raise BadFile(f"{path} is a link out of the package", mend="pack from plain files: edgelm pack")
-    return read_bytes(path, most)
 
 
 def said(stored: Stored, most: int = 3) -> Iterator[str]:

@@ -22,7 +22,7 @@ from edgelm.verify.draw import drawn
 from edgelm.verify.engine import engine_like
 from edgelm.verify.rescored import Rescoring
 from edgelm.verify.seed import Seed
-from edgelm.verify.stored import sort_out, supplied_answers
+from edgelm.verify.stored import sort_out
 
 TOGETHER = 8  # consecutive rows asked together where the engine does not say how many
 
@@ -80,7 +80,7 @@ def subject(submission: Submission, slot: str, found: Rescoring, data: DataFolde
     settings = {"checkpoint": report.checkpoint, "engine": like.engine, "prompting": like.prompting}
     tasks = by_label()
     asked = tuple(questions(tasks[task], data, Selection(), settings) for task in scores)
-    usable = [sort_out(supplied_answers(submission, slot, each.task.label), each).usable for each in asked]
+    usable = [sort_out(submission.answers(slot, each.task.label), each).usable for each in asked]
     stored = {answer.key: answer for own in usable for answer in own.values()}
     engine = engine or engine_like(like.engine)
     units = drawn(seed, submission.digest, asked, getattr(engine, "together", TOGETHER), prompts)
