@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgelm.checkpoint import Card, Checkpoint, Source
-from edgelm.cli import main
 from edgelm.pack import Entry, pack
 from edgelm.rules.miniature import Miniature
 
@@ -18,18 +17,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: its exit code, and what it wrote to stdout and stderr."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgelm", "check", *map(str, words), "--rules", "miniature"])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+def run(edgelm: Run) -> Run:
+    return functools.partial(edgelm, "check", "--rules", "miniature")
 
 
 @pytest.fixture

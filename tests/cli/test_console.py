@@ -1,7 +1,6 @@
 """What a person sees, and with which exit code the command ends."""
 
 import json
-import sys
 from fractions import Fraction
 
 import pytest
@@ -9,19 +8,6 @@ import pytest
 from edgelm import cli
 from edgelm.cli import console, ls
 from edgelm.errors import BadFile
-
-
-@pytest.fixture
-def edgelm(monkeypatch, capfd):
-    """`edgelm("ls", "tasks")`: exit code, stdout and stderr of a command run in this process."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgelm", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capfd.readouterr()
-
-    return run
 
 
 def _failing(error):

@@ -1,12 +1,11 @@
 """The verb: what its options ask for, and what it says."""
 
+import functools
 import json
 import re
-import sys
 
 import pytest
 
-from edgelm.cli import main
 from edgelm.cli.evaluate import TASKS, beyond_context, noted
 from edgelm.errors import EXIT_INPUT
 from edgelm.evaluate.effort import Effort
@@ -14,18 +13,8 @@ from edgelm.report import Report, TaskScore, read_answers
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
-    """Run `edgelm evaluate …` in this process: exit code, stdout, stderr."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["edgelm", "evaluate", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capfd.readouterr()
-
-    return call
+def run(edgelm):
+    return functools.partial(edgelm, "evaluate")
 
 
 @pytest.fixture

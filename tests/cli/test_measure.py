@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 
 from edgelm.bundle import Bundle
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli import main
 from edgelm.deploy.base import deploy
 from edgelm.deploy.gguf import GGUF
 from edgelm.devices import phones
@@ -24,7 +23,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(edgelm: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run `edgelm measure` with a device that reaches known figures: exit code, stdout and stderr."""
     monkeypatch.setenv(phones.OWN, str(tmp_path / "profiles"))
     monkeypatch.setenv("COLUMNS", "200")
@@ -37,15 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
 
     monkeypatch.setattr(Local, "measure", known)
 
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgelm", "measure", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+    return functools.partial(edgelm, "measure")
 
 
 @pytest.fixture(scope="module")

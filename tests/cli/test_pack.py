@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pytest
 
 from edgelm.check.run import check
 from edgelm.checkpoint import Card, Checkpoint
-from edgelm.cli import main
 from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, EXIT_INPUT
 from edgelm.rules.miniature import Miniature
 
@@ -37,15 +36,8 @@ def kit(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgelm", "pack", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
+def run(edgelm: Run) -> Run:
+    return functools.partial(edgelm, "pack")
 
 
 def test_a_kit_that_lacks_something_ends_with_1_and_writes_nothing(run: Run, kit: Path, tmp_path: Path) -> None:

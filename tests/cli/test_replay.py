@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli import main
 from edgelm.pack import Entry, pack
 from edgelm.rules.miniature import Miniature
 
@@ -20,18 +19,6 @@ def package(make_checkpoint, tmp_path):
     model = Checkpoint(make_checkpoint("llama", num_hidden_layers=1))
     pack({"base": Entry(model.path)}, team="red", track="compression", rules=Miniature(), out=tmp_path / "red")
     return tmp_path / "red"
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["edgelm", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture
@@ -47,45 +34,45 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def board(package, run, tmp_path):
+def board(package, edgelm, tmp_path):
     def make(*options):
         out = tmp_path / "out"
-        assert run("score", package, "--rules", "miniature", "--no-page", "-o", out, *options)[0] == 0
+        assert edgelm("score", package, "--rules", "miniature", "--no-page", "-o", out, *options)[0] == 0
         return out
 
     return make
 
 
-def test_a_board_that_was_not_touched_gives_the_same_bytes(board, run):
-    code, out, err = run("replay", board())
+def test_a_board_that_was_not_touched_gives_the_same_bytes(board, edgelm):
+    code, out, err = edgelm("replay", board())
     assert (code, out) == (0, "the same bytes\n")
     assert "no signature was checked" in err
 
 
-def test_a_signed_board_is_checked_with_the_public_key(board, run, keys):
+def test_a_signed_board_is_checked_with_the_public_key(board, edgelm, keys):
     made = board("--key", keys[0])
-    code, out, _ = run("replay", made, "--key", keys[1], "--json")
+    code, out, _ = edgelm("replay", made, "--key", keys[1], "--json")
     assert (code, json.loads(out)) == (0, {"board": str(made), "signed": True, "differences": []})
     (made / "SHA256SUMS.sig").write_bytes(b"\0" * 64)
-    code, out, _ = run("replay", made, "--key", keys[1])
+    code, out, _ = edgelm("replay", made, "--key", keys[1])
     assert code == 1
     assert "is not this key's" in out
 
 
-def test_a_difference_is_said_and_ends_with_1(board, run):
+def test_a_difference_is_said_and_ends_with_1(board, edgelm):
     made = board()
     (made / "compression/standings.json").write_text("{}")
-    code, out, _ = run("replay", made)
+    code, out, _ = edgelm("replay", made)
     assert code == 1
     assert out.startswith("compression/standings.json has sha256")
 
 
-def test_what_cannot_be_used_ends_with_2(board, run, tmp_path):
-    assert run("replay", tmp_path / "nowhere")[0] == 2
+def test_what_cannot_be_used_ends_with_2(board, edgelm, tmp_path):
+    assert edgelm("replay", tmp_path / "nowhere")[0] == 2
     made = board()
     (made / "SHA256SUMS").write_text("noise")
-    assert run("replay", made)[0] == 2
-    assert run("replay", made, "--key", tmp_path / "nowhere")[0] == 2
+    assert edgelm("replay", made)[0] == 2
+    assert edgelm("replay", made, "--key", tmp_path / "nowhere")[0] == 2
 
 
 def test_it_needs_no_network_and_no_model_library(board):
@@ -97,7 +84,7 @@ def test_it_needs_no_network_and_no_model_library(board):
 DECISION = {"team": "red", "reason": "copying", "evidence": "see file 7", "signatures": ["Ada", "Bo"]}
 
 
-def test_decisions_are_on_the_board_and_in_its_log(board, run, tmp_path):
+def test_decisions_are_on_the_board_and_in_its_log(board, edgelm, tmp_path):
     (tmp_path / "out.json").write_text(json.dumps([DECISION]))
     made = board("--void", "chid=answers leaked", "--disqualified", tmp_path / "out.json", "--state", "final",
                  "--signed-by", "Ada", "--signed-by", "Bo", "--revision", "4")  # fmt: skip
@@ -106,7 +93,7 @@ def test_decisions_are_on_the_board_and_in_its_log(board, run, tmp_path):
     assert standing["ineligible"][0]["reasons"] == ["copying: see file 7 (signed Ada and Bo)"]
     log = json.loads(Path(made / "compression/decisions.json").read_text())["log"]
     assert [event["what"] for event in log] == ["void chid", "disqualify red", "provisional → final"]
-    assert run("replay", made)[0] == 0
+    assert edgelm("replay", made)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -114,8 +101,8 @@ def test_decisions_are_on_the_board_and_in_its_log(board, run, tmp_path):
     [["--void", "chid"], ["--void", "chess=x"], ["--state", "final"], ["--void", "chid=a", "--void", "chid=b"],
      ["--key", "nowhere"], ["--disqualified", "nowhere"]],
 )  # fmt: skip
-def test_decisions_without_reason_or_signatures_are_refused(package, run, tmp_path, options):
-    code, _, err = run("score", package, "--rules", "miniature", "--no-page", "-o", tmp_path / "out", *options)
+def test_decisions_without_reason_or_signatures_are_refused(package, edgelm, tmp_path, options):
+    code, _, err = edgelm("score", package, "--rules", "miniature", "--no-page", "-o", tmp_path / "out", *options)
     assert code == 2
     assert "mend:" in err
     assert not (tmp_path / "out").exists()

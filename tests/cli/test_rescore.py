@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from edgelm.checkpoint import Card, Checkpoint, Source
-from edgelm.cli import main
 from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write
 from edgelm.evaluate.questions import Selection, questions
@@ -52,18 +51,11 @@ def package(make_checkpoint: Any, suite: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], suite: Path, tmp_path: Path) -> Run:
-    """Run the verb in this process: its exit code, and what it wrote to stdout and stderr."""
-
+def run(edgelm: Run, suite: Path, tmp_path: Path) -> Run:
     def call(package: Path, *words: str) -> tuple[int, str, str]:
-        given = ["--rules", "miniature", "--data", str(suite), "-o", str(tmp_path / "out"), *words]
-        monkeypatch.setattr(sys, "argv", ["edgelm", "rescore", str(package), *given])
-        capfd.readouterr()
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
+        out = tmp_path / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        return edgelm("rescore", package, "--rules", "miniature", "--data", suite, "-o", out, *words)
 
     return call
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from fractions import Fraction
 
 import pytest
 
-from edgelm.cli import main
 from edgelm.report import Report, TaskScore
 
 HEADER = "Model,CommonsenseQA,BIG-Bench-Hard,GSM8K,LongBench,HumanEval,CHID,TruthfulQA,Throughput,Memory-Usage"
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    """`run("--read", …)`: the exit code, what stands on stdout, and on stderr. Names lie below tmp_path."""
-
-    def call(*words):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["edgelm", "results", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
+def run(edgelm, monkeypatch, tmp_path):
+    """`run("--read", …)`: `edgelm results`, where names lie below tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    return functools.partial(edgelm, "results")
 
 
 @pytest.fixture

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgelm.cli import main
 from edgelm.cli import verify as verb
 from edgelm.files import write_json
 from edgelm.verify.rescored import Rescoring
@@ -29,19 +28,8 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], package: Path, tmp_path: Path) -> Run:
-    """Run the verb in this process: its exit code, and what it wrote to stdout and stderr."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        given = ["--rules", "miniature", "-o", str(tmp_path / "out"), *words]
-        monkeypatch.setattr(sys, "argv", ["edgelm", "verify", str(package), *given])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+def run(edgelm: Run, package: Path, tmp_path: Path) -> Run:
+    return functools.partial(edgelm, "verify", package, "--rules", "miniature", "-o", tmp_path / "out")
 
 
 @pytest.fixture
