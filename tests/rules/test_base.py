@@ -42,3 +42,17 @@ def test_a_number_by_which_nothing_could_be_ranked_is_refused(field):
     with pytest.raises(BadOption, match=f"{field}=0"):
         parse("rules", f"neurips-2024:{field}=0")
     assert getattr(parse("rules", f"neurips-2024:{field}=1"), field) == 1
+
+
+def test_a_base_is_accepted_for_its_slot_by_name_and_digest():
+    rules = parse("rules", "neurips-2024:bases=phi-2/microsoft/phi-2+qwen-7b/Qwen/Qwen2-7B@0a1b")
+    assert rules.accepted("phi-2") == (("microsoft/phi-2", ""),)
+    assert rules.accepted("qwen-7b") == (("Qwen/Qwen2-7B", "0a1b"),)
+    assert rules.accepted("llama-3-8b") == ()
+    with pytest.raises(BadOption, match="bases=phi/phi-2"):
+        parse("rules", "neurips-2024:bases=phi/phi-2")
+
+
+def test_both_readings_of_the_published_rules_are_accepted():
+    names = [base.name for base in Neurips2024().accepted("llama-3-8b")]
+    assert {"meta-llama/Meta-Llama-3-8B", "meta-llama/Llama-3.1-8B-Instruct"} <= {*names}

@@ -34,7 +34,8 @@ CODES = {
     "MDL-01": Code("E", "every slot of the track has a model or is declared omitted", "add it, or declare it omitted"),
     "MDL-02": Code("W", "an omitted model counts 0 in every task and in throughput", "add it if you can"),
     "MDL-03": Code("E", "only slots of the track are filled", "use the track's slots"),
-    "MDL-04": Code("E", "a compressed model names its base and is not that base; other tracks take models from scratch",
+    "MDL-04": Code("E", "a compressed model names its base, one that its slot accepts, and is not that base; "
+                   "other tracks take models from scratch",
                    "state base and derivation in the card"),
     "MDL-05": Code("R", "a model from scratch is not related to a known pre-trained one",
                    "explain in the card where the weights come from"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edgelm.errors import BadOption, UnknownName
 from edgelm.files import canonical_json, sha256_bytes
@@ -26,6 +26,17 @@ class Track:
     slots: tuple[str, ...]
 
 
+class Origin(NamedTuple):
+    """A published checkpoint that a compressed model may come from. An empty `digest` leaves open which edition."""
+
+    name: str  # as its publisher calls it, such as `microsoft/phi-2`
+    digest: str  # of `Checkpoint.digest`
+
+    def is_named(self, name: str) -> bool:
+        """Whether a card's name is this one's, with or without the publisher, however it is capitalised."""
+        return name.casefold().rpartition("/")[2] == self.name.casefold().rpartition("/")[2]
+
+
 @dataclass(frozen=True)
 class Rules:
     """A rule set. Subclasses are presets; every plain field can be overridden in a spec.
@@ -38,6 +49,7 @@ class Rules:
     tasks: tuple[str, ...]  # that are ranked
     suite: str = "opencompass-0.3.1"  # whose rows and prompts count
     versions: tuple[str, ...] = VERSIONS  # that count, of these tasks; `suite/version` for one of another suite
+    bases: tuple[str, ...] = ()  # SLOT/NAME or SLOT/NAME@DIGEST of what a slot may come from; one not named takes any
     holdouts: tuple[str, ...] = ("holdout",)  # what is averaged into the ranked task `holdout`
     places: int = 10  # that earn points
     least_score: int = 0  # percent; a score below it has no place on its task
@@ -63,15 +75,19 @@ class Rules:
     moves_to: Literal["team", "submission"] = "team"  # whose best is examined when one of them fails
 
     def __post_init__(self) -> None:
-        """Refuse numbers by which nothing could be ranked.
+        """Refuse numbers by which nothing could be ranked, and bases of no slot.
 
         Raises:
-            BadOption: one that must be 1 or more is not.
+            BadOption: a number that must be 1 or more is not; a base does not begin with a slot.
         """
         for name in ("places", "board_ranks", "batch", "repeats"):
             value: int = getattr(self, name)
             if value < 1:
                 raise BadOption(f"{name}={value} in the rules {self.name}", mend=f"give {name}=1 or more")
+        slots = [slot for track in self.tracks for slot in track.slots]
+        for entry in self.bases:
+            if entry.partition("/")[0] not in slots:
+                raise BadOption(f"bases={entry} in the rules {self.name}", mend=f"begin with one of {', '.join(slots)}")
 
     @cached_property
     def digest(self) -> str:
@@ -99,6 +115,12 @@ class Rules:
             if version.rpartition("-")[0] == task:
                 return f"{suite or self.suite}/{version}"
         return None
+
+    def accepted(self, slot: str) -> tuple[Origin, ...]:
+        """The published checkpoints that a slot's model may come from; none if any will do."""
+        split = (entry.partition("/") for entry in self.bases)
+        named = (name.partition("@") for of, _, name in split if of == slot)
+        return tuple(Origin(name, digest) for name, _, digest in named)
 
     def track(self, name: str) -> Track:
         """The track of that name.

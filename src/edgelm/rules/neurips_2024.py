@@ -19,3 +19,9 @@ class Neurips2024(Rules):
     tasks: tuple[str, ...] = (
         "commonsenseqa", "bbh", "gsm8k", "longbench", "humaneval", "truthfulqa", "chid", "holdout",
     )  # fmt: skip
+    bases: tuple[str, ...] = (  # the published rules and the starting kit name different editions: all are taken
+        "phi-2/microsoft/phi-2",
+        "llama-3-8b/meta-llama/Meta-Llama-3-8B", "llama-3-8b/meta-llama/Meta-Llama-3-8B-Instruct",
+        "llama-3-8b/meta-llama/Llama-3.1-8B", "llama-3-8b/meta-llama/Llama-3.1-8B-Instruct",
+        "qwen-7b/Qwen/Qwen-7B", "qwen-7b/Qwen/Qwen-7B-Chat", "qwen-7b/Qwen/Qwen2-7B", "qwen-7b/Qwen/Qwen2-7B-Instruct",
+    )  # fmt: skip
