@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from compress_memory import BASES, random_checkpoint
+from peak import run
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.costs.phone import CONTEXT
@@ -48,15 +48,10 @@ def planned(base: str, recipe: str, work: Path) -> tuple[dict[str, Any], int]:
 
 def peak(gguf: Path) -> int:
     """Bytes of memory at the most of llama.cpp with this model."""
-    process = subprocess.Popen([sys.executable, __file__, "--run", str(gguf)], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"llama.cpp ended with {status} on {gguf}")
-    return usage.ru_maxrss * 1024
+    return run([sys.executable, __file__, "--run", str(gguf)]).peak
 
 
-def run(gguf: str) -> None:
+def answer(gguf: str) -> None:
     """Answer a prompt at full context; a process of its own."""
     import urllib.request
 
@@ -83,7 +78,7 @@ def main() -> None:
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        run(options.run)
+        answer(options.run)
         return
     print(f"{'recipe':28} {'forecast GB':>11} {'peak GB':>8} {'ceiling GB':>10}")
     for recipe in options.recipes:

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from peak import run
 from safetensors.torch import save_file
 
 from edgelm.shapes import shape_of
@@ -55,9 +53,11 @@ RECIPES = {
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def random_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path, device: str) -> None:
-    """Write random bfloat16 weights of a shape, a file for each layer and one for the rest."""
-    config = {**config, "tie_word_embeddings": False, "dtype": "bfloat16"}
+def random_checkpoint(
+    folder: Path, config: dict[str, Any], tokenizer: Path, device: str, dtype: str = "bfloat16"
+) -> None:
+    """Write random weights of a shape, a file for each layer and one for the rest."""
+    config = {**config, "tie_word_embeddings": False, "dtype": dtype}
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     for name in _FILES:
@@ -70,7 +70,7 @@ def random_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path, dev
         files.setdefault(f"model-{part}.safetensors", []).append(name)
     draw = torch.Generator(device).manual_seed(0)
     for file, names in files.items():
-        made = {name: _random(name, shapes[name], draw) for name in names}
+        made = {name: _random(name, shapes[name], draw).to(getattr(torch, dtype)).cpu() for name in names}
         save_file(made, folder / file, metadata={"format": "pt"})
     places = {name: file for file, names in files.items() for name in names}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
@@ -78,21 +78,8 @@ def random_checkpoint(folder: Path, config: dict[str, Any], tokenizer: Path, dev
 
 def _random(name: str, shape: tuple[int, ...], draw: torch.Generator) -> torch.Tensor:
     if "norm" in name:
-        return torch.full(shape, float(name.endswith("weight")), dtype=torch.bfloat16)
-    return (0.02 * torch.randn(shape, generator=draw, device=draw.device)).bfloat16().cpu()
-
-
-def compressed(folder: Path, out: Path, options: list[str]) -> tuple[float, int]:
-    """Compress in a process of its own: seconds, and bytes of memory at the most."""
-    command = [sys.executable, "-m", "edgelm", "compress", str(folder), *options, "-o", str(out)]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}\n{said}")
-    return time.perf_counter() - began, usage.ru_maxrss * 1024
+        return torch.full(shape, float(name.endswith("weight")))
+    return 0.02 * torch.randn(shape, generator=draw, device=draw.device)
 
 
 def told(card: dict[str, Any]) -> str:
@@ -131,7 +118,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=options.work) as work:
                 folder, out = Path(work) / "base", Path(work) / "out"
                 random_checkpoint(folder, config, options.tokenizers / base, options.device)
-                seconds, peak = compressed(folder, out, [*recipe, *common])
+                words = [sys.executable, "-m", "edgelm", "compress", str(folder), *recipe, *common, "-o", str(out)]
+                seconds, peak = run(words)
                 print(f"{base:10} {config['num_hidden_layers']:6} {seconds:8.1f} {peak / 1e9:8.2f} "
                       f"{told(json.loads((out / 'card.json').read_text()))}", flush=True)  # fmt: skip
 

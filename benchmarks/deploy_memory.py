@@ -13,13 +13,13 @@ FOLDER holds `llama-3-8b/tokenizer.json` and `tokenizer_config.json`, of any mod
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from compress_fit import planned
 from compress_memory import BASES, random_checkpoint
+from peak import run
 
 from edgelm.bundle import Bundle
 from edgelm.devices.model_file import read_stored
@@ -33,18 +33,9 @@ CONTEXT = 2000
 RECIPE = "recipes/compress/llama-3-8b.txt"
 
 
-# Started from a small process: the system counts to a program's peak what the one had that started it.
-PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
-"""
-
-
 def exported(folder: Path, out: Path) -> int:
     """Bytes of memory that the export took at the most."""
-    words = [sys.executable, "-m", "edgelm", "deploy", str(folder), "gguf", "-o", str(out)]
-    return int(subprocess.run([sys.executable, "-c", PEAK, *words], stdout=subprocess.PIPE, check=True).stdout)
+    return run([sys.executable, "-m", "edgelm", "deploy", str(folder), "gguf", "-o", str(out)]).peak
 
 
 def limiter(limit: int) -> tuple[str, list[str]]:

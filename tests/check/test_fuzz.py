@@ -21,8 +21,9 @@ import pytest
 from edgelm.archives.unpack import unpack
 from edgelm.archives.zips import zip_tree
 from edgelm.check.run import check, worst
+from edgelm.checkpoint import Checkpoint
 from edgelm.errors import EdgelmError
-from edgelm.files import JsonLog, sha256_file, tree_files
+from edgelm.files import JsonLog, tree_files
 from edgelm.rules import Rules
 
 SEEDS = range(int(os.environ.get("EDGELM_FUZZ", "150")))
@@ -176,9 +177,9 @@ def essence(folder: Path) -> Any:
         model = folder / "models/base"
         report = json.loads((model / "report/report.json").read_bytes())
         rows = JsonLog(model / "report/answers/gsm8k.jsonl").read(repair=False)
-        weights = {name: sha256_file(model / "checkpoint" / name) for name in tree_files(model / "checkpoint")}
+        checkpoint = Checkpoint(model / "checkpoint").file_digests()  # other files beside them are never read
         tasks = {task: (score["score"], score["samples"], score["protocol"]) for task, score in report["tasks"].items()}
-        return [manifest["track"], manifest["rules"], manifest["models"], tasks, weights,
+        return [manifest["track"], manifest["rules"], manifest["models"], tasks, checkpoint,
                 [(row["sample"], row.get("mark")) for row in rows]]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EdgelmError):
         return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from edgelm.devices.meters import host_peak
 from edgelm.errors import BadOption
 
 
@@ -28,7 +28,7 @@ def device_of(name: str) -> torch.device:
 
 def peak_memory(device: torch.device) -> dict[str, int]:
     """Bytes that this process has had at the most so far: of the host's memory, and of the GPU's if it uses one."""
-    peaks = {"resident": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    peaks = {"resident": host_peak()}
     return peaks | {"device": torch.cuda.max_memory_reserved(device)} if device.type == "cuda" else peaks
 
 
