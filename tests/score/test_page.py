@@ -74,7 +74,7 @@ def test_every_team_and_the_reference_are_named(page):
 
 def test_tables_say_what_the_standings_say(page):
     reader = read(page)
-    board, cost, places, submissions, values, sensitivity = (
+    board, cost, places, submissions, speed, values, sensitivity = (
         [[re.sub(r"\s+", " ", cell).strip() for cell in row] for row in table] for table in reader.tables
     )
     assert board[0] == [
@@ -88,13 +88,14 @@ def test_tables_say_what_the_standings_say(page):
     assert [row[:3] for row in values if row[0] == "Aster"] == [
         ["Aster", "Aster1 on the board : larger value", "36.50"], ["Aster", "Aster2", "34.00"],
     ]  # fmt: skip
+    assert [row[:3] for row in speed[1:] if row[0] == "Aster"] == [["Aster", f"model Aster{n}", "–"] for n in (1, 2)]
     assert [row[0].split()[0] for row in sensitivity[1:]] == ["pool", "double-pass", "guaranteed"]
 
 
 def test_tables_have_scopes_and_captions_and_ids_are_unique(page):
     reader = read(page)
     assert reader.headers_without_scope == 0
-    assert page.count("<caption") == len(reader.tables) == 6
+    assert page.count("<caption") == len(reader.tables) == 7
     assert len(reader.ids) == len(set(reader.ids))
     assert page.count('role="img" aria-label="Mean score over') == 2
 
@@ -115,7 +116,7 @@ def test_without_a_reference_there_is_no_comparison(rules, track, entries):
     made = entries(FIELD)
     page = render(rules, standings(rules, track, made), made)
     assert "What compression cost" not in page
-    assert len(read(page).tables) == 5
+    assert len(read(page).tables) == 6
 
 
 @pytest.mark.parametrize("name", ["base", "uncompressed", "phi-2"])

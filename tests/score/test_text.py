@@ -32,3 +32,8 @@ def test_sizes_counts_and_differences():
     signs = [text.signed(Fraction(n)) for n in ("1/2", "-1/2", "0", "-1/1000")]
     assert signs == ["+0.50", "−0.50", "0.00", "0.00"]
     assert text.times(Fraction(1, 2)) == "0.50×"
+
+
+def test_times_and_shares_are_written_with_their_units():
+    assert text.milliseconds(41_260_000) == "41.3 ms" and text.percent(Fraction(341, 10_000)) == "3.4 %"
+    assert {text.milliseconds(None), text.percent(None)} == {"–"}

@@ -15,6 +15,7 @@ from edgelm.errors import BadFile, MissingInput
 from edgelm.files import sha256_bytes
 from edgelm.report import REPORT, Report, Speed, TaskScore
 from edgelm.rules.base import Rules
+from edgelm.score.beside import beside
 from edgelm.score.entries import THROUGHPUT, Entry, SlotModel, scored_tasks
 from edgelm.score.protocols import refusal
 from edgelm.score.released import NO_ANSWERS, Keep, Released, digest_alone, released
@@ -122,6 +123,7 @@ def slot_model(
         meter=meter,
         parameters=report.parameters,
         bytes=report.bytes,
+        beside=beside(report),
         notes=tuple(notes),
     )
 

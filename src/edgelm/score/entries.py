@@ -46,6 +46,18 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Beside(Record):
+    """What is reported beside a model's throughput and never ranked; None where its report does not say it."""
+
+    prefill: Score = None  # prompt tokens a second, median
+    decode: Score = None  # generated tokens a second after the first, median
+    first_token_ns: Whole | None = None  # median
+    spread: Score = None  # (slowest − fastest) / median
+    kit_2024: Score = None  # inferences a second, as the starting kit of 2024 reckons them
+    bytes_per_token: Score = None  # UTF-8 bytes of the fixed prompt
+    memory: dict[str, Whole] = {}  # peak bytes by meter
+
+
 class SlotModel(Record):
     """What one model of a submission reached."""
 
@@ -59,6 +71,7 @@ class SlotModel(Record):
     meter: str = ""  # by which it was
     parameters: Whole = 0
     bytes: Whole = 0
+    beside: Beside = Beside()
     notes: tuple[str, ...] = ()  # why something is missing
 
 

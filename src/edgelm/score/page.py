@@ -10,10 +10,34 @@ from edgelm.score.comparison import compare
 from edgelm.score.entries import THROUGHPUT, Entry, mean_score, ranked_scores
 from edgelm.score.plots import Kind, Point, scatter
 from edgelm.score.standings import Standings
-from edgelm.score.text import GIB, MIB, count, exact, ordinal, signed, significant, size, times, two
+from edgelm.score.text import (
+    GIB,
+    MIB,
+    count,
+    exact,
+    milliseconds,
+    ordinal,
+    percent,
+    signed,
+    significant,
+    size,
+    times,
+    two,
+)
 
 TEMPLATE = "page.html.jinja"
-WRITTEN = (two, exact, significant, ordinal, size, count, signed, times)  # the template's filters
+WRITTEN = (
+    two,
+    exact,
+    significant,
+    ordinal,
+    size,
+    count,
+    signed,
+    times,
+    milliseconds,
+    percent,
+)  # filters
 
 
 def render(rules: Rules, standing: Standings, entries: Iterable[Entry], reference: Entry | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from edgelm.score.exact import decimals
+from edgelm.score.exact import decimals, round_significant
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 
@@ -64,3 +64,13 @@ def signed(value: Fraction | None) -> str:
 def times(ratio: Fraction | None) -> str:
     """A ratio to the reference: 0.52×."""
     return "–" if ratio is None else f"{decimals(ratio)}×"
+
+
+def milliseconds(nanoseconds: int | None) -> str:
+    """A time in milliseconds of three significant digits, or a dash: 41.3 ms."""
+    return "–" if nanoseconds is None else f"{significant(round_significant(Fraction(nanoseconds, 10**6)))} ms"
+
+
+def percent(share: Fraction | None) -> str:
+    """A share in percent to one decimal, or a dash: 3.4 %."""
+    return "–" if share is None else f"{decimals(100 * share, 1)} %"
