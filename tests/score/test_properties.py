@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edgelm
 from edgelm.score.entries import Entry
 from edgelm.score.selection import choices, field_of
 from edgelm.score.standings import Standings, standings
@@ -249,7 +251,12 @@ def test_entries_and_standings_survive_json(rules, track, entries, field):  # 18
     assert Standings.model_validate(json.loads(first.to_bytes())).to_bytes() == first.to_bytes()
 
 
-def test_two_processes_with_other_hash_seeds_agree(rules, track, entries):  # 18
+# Other versions of Python to compare with, each with pydantic and the other packages of the core, by path.
+PYTHONS = [sys.executable, *os.environ.get("EDGELM_PYTHONS", "").split()]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_processes_with_other_hash_seeds_and_pythons_agree(rules, track, entries, python):  # 18
     made = entries(F4)
     script = (
         "import sys, json\n"
@@ -262,10 +269,10 @@ def test_two_processes_with_other_hash_seeds_agree(rules, track, entries):  # 18
         "sys.stdout.buffer.write(standings(rules, track, entries).to_bytes())\n"
     )
     rows = json.dumps([entry.model_dump(mode="json") for entry in made]).encode()
+    source = str(Path(edgelm.__file__).parents[1])
     for seed in ("1", "2"):
-        run = subprocess.run(
-            [sys.executable, "-c", script], input=rows, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed}
-        )
+        told = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": source}
+        run = subprocess.run([python, "-c", script], input=rows, capture_output=True, env=told)
         assert run.stdout == standings(rules, track, made).to_bytes(), run.stderr.decode()
 
 
