@@ -38,6 +38,7 @@ LATE_OWN = {
     *(("edgelm.compress.depth", f"edgelm.compress.maths.depth_{name}") for name in ("removals", "replace", "scores")),
     ("edgelm.compress.kv", "edgelm.compress.maths.merging"), ("edgelm.compress.kv", "edgelm.compress.stream.rewrite"),
     *(("edgelm.compress.heal", f"edgelm.compress.healing.{name}") for name in ("block", "lessons", "whole")),
+    ("edgelm.verify.process", "edgelm.verify.loaded"),
     ("edgelm.train.pretrain", "edgelm.train.stage"), ("edgelm.train.sft", "edgelm.train.fine_tune"),
 }  # fmt: skip
 MODELS = {"torch", "transformers", "tokenizers", "accelerate", "safetensors"}

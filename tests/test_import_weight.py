@@ -11,11 +11,14 @@ HEAVY = {"torch", "transformers", "tokenizers", "numpy", "httpx", "jinja2", "mat
 HELP = "import sys; sys.argv = ['edgelm', '--help']; from edgelm.cli import main\ntry: main()\nexcept SystemExit: pass"
 
 
-@pytest.mark.parametrize("code", ["import edgelm", HELP, "import edgelm.checkpoint", "import edgelm.report"])
-def test_what_is_heavy_stays_unloaded(code):
+@pytest.mark.parametrize(("code", "heavy"), [
+    ("import edgelm", HEAVY), (HELP, HEAVY), ("import edgelm.checkpoint", HEAVY), ("import edgelm.report", HEAVY),
+    ("import edgelm.cli.verify", {"torch", "transformers"}),  # a bad option is refused before
+])  # fmt: skip
+def test_what_is_heavy_stays_unloaded(code, heavy):
     report = "\nimport sys, json; print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     result = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
-    assert not HEAVY & set(json.loads(result.stdout.splitlines()[-1]))
+    assert not heavy & set(json.loads(result.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(("code", "bare"), [

@@ -19,6 +19,7 @@ from edgelm.cli import main
 from edgelm.errors import BadFile, BadOption
 from edgelm.files import sha256_file, tree_files
 from edgelm.rules import Rules
+from edgelm.rules.neurips_2024 import Neurips2024
 
 CARD, CONFIG = "models/base/card.json", "models/base/checkpoint/config.json"
 
@@ -174,6 +175,22 @@ def test_the_command_of_the_mend_is_the_one_that_is_run(
     assert run("check", package.path, "--rules", "miniature", "--fix") == 0
     said = capfd.readouterr().err
     assert "parameters is now" in said and "no findings" in said
+
+
+def test_rules_that_a_package_was_not_made_for_are_named_with_those_it_was(
+    package: Any, rules: Rules, run: Callable[..., int]
+) -> None:
+    asked = Neurips2024(places=5)
+    (found,) = (one for one in check(package.path, asked) if one.code == "SUB-06")
+    assert found.what == (f"packed under rules miniature ({rules.digest[:12]}…), held against neurips-2024 "
+                          f"({asked.digest[:12]}…)")  # fmt: skip
+    meant, again = re.findall(r"edgelm (\w+) \S+ (--rules \S+)", found.mend.replace(";", ""))
+    assert again == ("pack", "--rules neurips-2024:places=5")
+    assert meant[0] == "check" and run("check", package.path, *meant[1].split()) == 0
+    package.edit("edgelm.json", rules="0" * 64)
+    (found,) = (one for one in check(package.path, rules) if one.code == "SUB-06")
+    assert "rules unknown here (000000000000…)" in found.what
+    assert found.mend == "pack again: edgelm pack … --rules miniature"
 
 
 def test_every_command_among_the_mends_is_run_here() -> None:

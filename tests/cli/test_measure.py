@@ -81,6 +81,32 @@ def test_a_pair_corrects_a_profile_for_later(run: Run, bundle: Path, tmp_path: P
     assert phones.profiles()["my-board"].basis == "measured"
 
 
+@pytest.fixture
+def kept(bundle: Path, tmp_path: Path) -> Path:
+    """What the app leaves of a workload that is not the rules'."""
+    facts = {"model": "Six", "cores": 8}
+    file = tmp_path / "measure.json"
+    file.write_text(json.dumps({
+        "checkpoint": Bundle(bundle).listing.checkpoint, "phone": {"before": facts, "after": facts},
+        "workload": {"prompt_tokens": 30, "generated_tokens": 4, "batch": 1, "repeats": 2},
+        "repeats": [{"arrived_ns": [9, 10, 11, 12], "ids": [7] * 4, "prompt_tokens": 30}] * 2,
+        "memory": {"phone": 10**8},
+        "rates": dict.fromkeys(("copy_bytes_per_second", "read_bytes_per_second", "matrix_operations_per_second"), 1e9),
+        "runner": {"runner": "1", "llama.cpp": "b1", "arch": "llama", "parameters": 1, "vocab": 320, "context": 64,
+                   "trained": 64, "bos": None, "eos": [1], "threads": 4, "load_ns": 5, "memory": {}},
+    }))  # fmt: skip
+    return file
+
+
+def test_what_the_app_ran_need_not_be_said(run: Run, bundle: Path, kept: Path, tmp_path: Path) -> None:
+    code, out, _ = run(bundle, "--device", f"app:{kept}", "-o", tmp_path / "out")
+    assert code == 0 and "30 prompt + 4 generated tokens, 2 repeats, on app:Six" in out
+    for words in (("--repeats", "3"), ("--rules", "miniature")):
+        code, _, err = run(bundle, "--device", f"app:{kept}", *words, "-o", tmp_path / "other")
+        assert code == 2 and "the phone ran 30 + 4 tokens, batch 1, 2 repeats; asked for are" in " ".join(err.split())
+    assert run(bundle, "--device", f"app:{kept}", "--repeats", "2", "-o", tmp_path / "same")[0] == 0
+
+
 def bad(*words: str, says: str) -> Any:
     return pytest.param(words, says, id=" ".join(words))
 
@@ -97,7 +123,8 @@ def bad(*words: str, says: str) -> Any:
     bad("MODEL", "--generated-tokens", "1", says="give at least 2"),
     bad("MODEL", "--prompt-tokens", "9000", says="the workload needs 9500 positions"),
     bad("MODEL", "--device", "locale", says="did you mean 'local'?"),
-    bad("NOWHERE", says="NOWHERE"),
+    bad("NOWHERE", says="or a bundle that edgelm deploy made"),
+    bad("EMPTY", says="EMPTY is neither checkpoint nor bundle"),
     bad("CUT", says="is cut short"),
     bad("WITHOUT", says="holds no model.gguf"),
 ])  # fmt: skip

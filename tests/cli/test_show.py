@@ -71,6 +71,14 @@ def test_a_report(tmp_path):
     assert _readable("scores", facts["scores"]) == "t: 58.50 % of 2 of 4 rows (p/1)"
 
 
+@pytest.mark.parametrize(("value", "shown"), [
+    (0.02, "0.02"), (1e-05, "1e-05"), (0.0, "0"), (12.345678, "12.35"), (1234.56, "1,234.6"), (500000.0, "500,000.0"),
+])  # fmt: skip
+def test_small_numbers_keep_their_digits(value, shown):
+    assert _readable("initializer_range", value) == shown
+    assert _readable("config", {"initializer_range": value}) == f"initializer_range: {shown}"
+
+
 def _cut(path):
     path.write_bytes(path.read_bytes()[:-3])
 

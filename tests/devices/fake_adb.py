@@ -73,7 +73,8 @@ class FakeAdb:
 def main(folder, words):
     faults = json.loads((folder / "faults.json").read_text())
     if faults.get("daemon"):
-        return _say("* cannot start daemon: the port is taken\nadb: failed to check server version", 1)
+        print("* cannot start daemon: the port is taken")
+        return _say("adb: failed to check server version", 1)
     if words[0] == "devices":
         print("List of devices attached")
         for serial, state in faults["phones"].items():

@@ -78,7 +78,9 @@ def test_what_is_of_something_else_is_refused(measure: Measure, make_checkpoint:
         measure(checkpoint="0" * 64)
     with pytest.raises(BadOption, match="of another workload") as caught:
         measure(WORKLOAD.model_copy(update={"repeats": 5}))
-    assert "--prompt-tokens 1500 --generated-tokens 500 --repeats 3" in caught.value.mend
+    assert caught.value.why == (
+        "the phone ran 1500 + 500 tokens, batch 1, 3 repeats; asked for are 1500 + 500 tokens, batch 1, 5 repeats"
+    )
     with pytest.raises(BadOption, match="is a checkpoint"):
         App("measure.json").measure(Checkpoint(make_checkpoint("llama")), WORKLOAD, lambda *_: None)
 

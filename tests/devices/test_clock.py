@@ -32,6 +32,7 @@ def counted(folder: Path) -> tuple[Any, list[tuple[int, ...]]]:
     return model, seen
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "phi"])
 def test_one_pass_for_the_prompt_one_for_each_further_token_and_the_greedy_tokens(
     family: str, make_checkpoint: Callable[..., Path]

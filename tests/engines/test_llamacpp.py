@@ -13,7 +13,8 @@ from edgelm.chat import ask
 from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.base import deploy
 from edgelm.deploy.gguf import GGUF
-from edgelm.engines.base import Request
+from edgelm.engines import llamacpp
+from edgelm.engines.base import Reply, Request
 from edgelm.engines.hf import HF
 from edgelm.engines.llamacpp import LlamaCpp
 from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
@@ -52,6 +53,56 @@ def test_it_answers_as_transformers(bundled: Any, host_runner: Path, family: str
         (cut,) = (reply for group in session.answer(requests(stop)[:1]) for reply in group)
         assert cut.text == wanted["0"].text.partition(stop[0])[0]
         assert cut.finish == "stop"
+
+
+@pytest.fixture(scope="module")
+def short(make_checkpoint: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Path]:
+    """A checkpoint whose context is as long as the cap of the requests, and its bundle."""
+    checkpoint = Checkpoint(make_checkpoint("llama", max_position_embeddings=20))
+    out = tmp_path_factory.mktemp("bundles") / "short"
+    deploy(checkpoint, GGUF(dtype="F32"), out)
+    return checkpoint, out
+
+
+def first(engine: LlamaCpp | HF, checkpoint: Checkpoint, most: int = 20) -> Reply:
+    with engine.open(checkpoint, "base") as session:
+        ((reply,),) = session.answer([Request("0", 0, ask(TEXTS[0]), most)])
+    return reply
+
+
+def test_a_cap_that_fills_the_context_is_answered_as_the_mends_say(
+    short: tuple[Checkpoint, Path], host_runner: Path
+) -> None:
+    checkpoint, bundle = short
+    with pytest.raises(Unsupported, match="leaves no room in a context of 20") as refused:
+        first(LlamaCpp(bundle), checkpoint)
+    assert "truncate=left" in refused.value.mend
+    wanted = first(HF(batch=1), checkpoint)
+    assert wanted.tokens + wanted.prompt_tokens > 20, "the answer goes on beyond the context"
+    assert first(LlamaCpp(bundle, truncate="left"), checkpoint) == wanted
+
+
+def test_too_little_memory_reserved_names_what_is_enough(bundled: Any, host_runner: Path) -> None:
+    checkpoint, bundle = bundled("llama")
+    with pytest.raises(Unsupported, match="do not fit into 256") as refused:
+        first(LlamaCpp(bundle, context=256, truncate="left"), checkpoint, 254)
+    assert refused.value.mend == "use context=510, or truncate=room"
+    with pytest.raises(Unsupported, match="do not fit into 256") as refused:
+        first(LlamaCpp(bundle, context=256, truncate="left"), checkpoint, 255)
+    assert refused.value.mend == "use context=511"
+    assert first(LlamaCpp(bundle, context=511, truncate="left"), checkpoint, 255).tokens == 255
+    assert first(LlamaCpp(bundle, context=256), checkpoint, 254).prompt_tokens == 2
+
+
+def test_an_emulated_program_has_one_thread_unless_asked(bundled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, bundle = bundled("llama")
+    told: list[list[str]] = []
+    monkeypatch.setattr(llamacpp, "_emulator", lambda: "qemu")
+    monkeypatch.setattr(llamacpp, "_own_program", lambda bundle: bundle.path / "runner")
+    monkeypatch.setattr(llamacpp, "started", told.append)
+    for threads in (0, 3):
+        LlamaCpp(bundle, device="emulated", threads=threads)._started(Bundle(bundle), 64)
+    assert [words[words.index("--threads") + 1] for words in told] == ["1", "3"]
 
 
 def test_what_it_cannot_be_asked_is_refused(bundled: Any, make_checkpoint: Any, tmp_path: Path) -> None:

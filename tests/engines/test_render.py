@@ -119,6 +119,9 @@ def test_what_goes_beyond_learned_positions_is_refused_before_it_is_asked(checkp
     with pytest.raises(Unsupported, match="64 positions") as caught:
         _ids(rendering, LONG, 20)
     assert "truncate=room" in caught.value.mend
+    with pytest.raises(Unsupported, match="leaves no room") as caught:
+        _ids(rendering, LONG, CONTEXT)
+    assert "truncate=" not in caught.value.mend, "neither way would help"
 
 
 def test_a_cap_that_leaves_no_answer_is_refused():

@@ -9,13 +9,15 @@ from pathlib import Path
 from edgelm.archives.entries import entry_problem, shown
 from edgelm.archives.unpack import MAX_RATIO, SMALL, entries
 from edgelm.bundle import BUNDLE_LIST
-from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.base import Check, Finding, Findings, finding, some
 from edgelm.check.look import Package
 from edgelm.checkpoint import CARD
 from edgelm.errors import InputError
 from edgelm.files import tree_files
 from edgelm.links import LINKS
+from edgelm.plugins import available, parse, spec_of
 from edgelm.report import MAX_ANSWERS, REPORT
+from edgelm.rules import Rules
 from edgelm.submission import (
     MANIFEST,
     MAX_BYTES,
@@ -97,9 +99,20 @@ def manifest(package: Package) -> Findings:
     elif package.track and manifest.track != package.track.name:
         yield finding("PKG-04", MANIFEST, f"made for track '{manifest.track}', checked for '{package.track.name}'")
     if manifest.rules != rules.digest:
-        yield finding("SUB-06", MANIFEST, f"rules {manifest.rules[:12]}…, in force are {rules.digest[:12]}…")
+        yield _other_rules(manifest.rules, rules)
     for name in manifest.model_extra or ():
         yield finding("PKG-04", MANIFEST, f"unknown key '{name}'", severity="W", mend="remove the key")
+
+
+def _other_rules(digest: str, rules: Rules) -> Finding:
+    """SUB-06: both rule sets by name and digest, and what to do about it. A manifest has the digest alone."""
+    known = {parse("rules", name).digest: name for name in available("rules")}
+    own, mend = "unknown here", f"pack again: edgelm pack … --rules {spec_of(rules)}"
+    if digest in known:
+        own = known[digest]
+        mend = f"if {own} are the ones meant: edgelm check SUBMISSION --rules {own}; else {mend}"
+    what = f"packed under rules {own} ({digest[:12]}…), held against {rules.name} ({rules.digest[:12]}…)"
+    return finding("SUB-06", MANIFEST, what, mend=mend)
 
 
 def listed_files(package: Package) -> Findings:

@@ -12,7 +12,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, Out, emit_json, emit_table, note, progress
 from edgelm.devices import phones
 from edgelm.devices.estimates import pair_speed
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, MissingInput
 from edgelm.measure.figures import duration, error, rate
 from edgelm.measure.page import PAGE, cautions, rows
 from edgelm.measure.run import calibrate as correct
@@ -23,12 +23,16 @@ from edgelm.report import Report, Workload
 from edgelm.rules import Rules
 from edgelm.train.costs.figures import size
 
+RULES = "neurips-2024"
+
 
 def measure(
     model: Annotated[Path, typer.Argument(help="Checkpoint folder, or a bundle that `edgelm deploy` made.")],
     out: Out,
     device: Annotated[str, typer.Option(help="Device spec: see `edgelm ls devices`.")] = "local",
-    rules: Annotated[str, typer.Option(help="Rule set whose workload is run.")] = "neurips-2024",
+    rules: Annotated[
+        str | None, typer.Option(help="Rule set whose workload is run.", show_default=f"{RULES}; for app, what it ran")
+    ] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Instead of the rules' number.")] = None,
     generated_tokens: Annotated[int | None, typer.Option(help="Instead of the rules' number.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Instead of the rules' number.")] = None,
@@ -42,19 +46,21 @@ def measure(
     json: Json = False,
 ) -> None:
     """Measure a checkpoint or a bundle on a device: prefill and decode speed, time to the first token, peak memory."""
-    asked: Rules = parse("rules", rules)
+    chosen = parse("devices", device)
+    ran: Workload | None = getattr(chosen, "workload", None)  # of a device where everything has run already
+    asked: Rules | Workload = ran if ran and rules is None else parse("rules", rules or RULES)
     workload = Workload(
         prompt_tokens=asked.prompt_tokens if prompt_tokens is None else prompt_tokens,
         generated_tokens=asked.generated_tokens if generated_tokens is None else generated_tokens,
         batch=asked.batch,
         repeats=asked.repeats if repeats is None else repeats,
     )
-    measured = Bundle(model) if Bundle.is_one(model) else Checkpoint(model)
+    measured = _opened(model)
     there = None if calibrate is None else _to_calibrate(measured, calibrate, profile or [])
     known = phones.profiles()
     wanted = phones.chosen([name for name in profile or [] if there is None or name in known])
     with progress() as bar:
-        report = run(measured, parse("devices", device), workload, out, bar, wanted)
+        report = run(measured, chosen, workload, out, bar, wanted)
     if there and profile:
         path = correct(profile[0], known.get(profile[0]), measured, there, report)
         note(f"{path}: estimates for {profile[0]} now follow what was measured on {there.speed.device}"
@@ -66,6 +72,21 @@ def measure(
         show_estimates(report)
     if not (out / PAGE).is_file():
         note("no page was written: jinja2 is not installed (pip install -e '.[page]' in the checkout of edgelm)")
+
+
+def _opened(folder: Path) -> Checkpoint | Bundle:
+    """What lies in a folder.
+
+    Raises:
+        MissingInput: neither does.
+    """
+    if Bundle.is_one(folder):
+        return Bundle(folder)
+    if not (folder / "config.json").is_file():
+        what = f"{folder} is neither checkpoint nor bundle" if folder.is_dir() else f"there is no folder {folder}"
+        raise MissingInput(what, mend="give the folder of a checkpoint (with config.json), or a bundle that "
+                           "edgelm deploy made (with bundle.json)")  # fmt: skip
+    return Checkpoint(folder)
 
 
 def _to_calibrate(model: Checkpoint | Bundle, folder: Path, names: list[str]) -> Report:

@@ -25,7 +25,7 @@ SAID = {"live": ", so far", "frozen": ", frozen", "provisional": "", "final": ",
 
 
 def score(
-    submissions: Annotated[list[Path], typer.Argument(help="Submission folders or zips.")],
+    submissions: Annotated[list[Path], typer.Argument(help="Submissions: each a folder, .zip, .tar or .tar.zst.")],
     out: Out,
     rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
     reference: Annotated[

@@ -215,7 +215,9 @@ def _readable(name: str, value: Any) -> str:
         return "\n".join(f"{task}: {percent(Fraction(score['score']))} % of {score['samples']} of {score['of']} rows "
                          f"({score['protocol']})" for task, score in value.items())  # fmt: skip
     if isinstance(value, float):
-        return f"{value:.1%}" if name.startswith("spread") else f"{value:,.1f}"
+        if name.startswith("spread"):
+            return f"{value:.1%}"
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, list):
         return "\n".join(map(str, value))
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.deploy.apk.card import card_of
 from edgelm.deploy.apk.key import Key, debug_key, own_key
 from edgelm.deploy.apk.package import ACTIVITY, App, build_apk
-from edgelm.deploy.apk.scripts import in_json, write_passage, write_scripts
+from edgelm.deploy.apk.scripts import in_json, size, write_passage, write_scripts
 from edgelm.deploy.apk.tools import find_tools
 from edgelm.deploy.base import Progress, counted
 from edgelm.deploy.gguf import GGUF
@@ -87,10 +87,10 @@ class Android:
         own = f"{model['sha256'][:8]}{runner['sha256'][:8]}"
         return {
             "NAME": card["name"], "PACKAGE": self.package, "ACTIVITY": ACTIVITY, "DTYPE": self.dtype,
-            "MODEL_SHA256": model["sha256"], "MODEL_SIZE": model["size"], "MODEL_MB": f"{model['size'] / 1e6:,.1f}",
+            "MODEL_SHA256": model["sha256"], "MODEL_SIZE": model["size"], "MODEL_SHOWN": size(model["size"]),
             "RUNNER_SHA256": runner["sha256"], "RUNNER_SIZE": runner["size"],
             "APK_SHA256": sha256_file(out / APK), "FOLDER": f"/data/local/tmp/edgelm-{own}",
-            "CONTEXT": card["context"], "MEMORY_GB": f"{memory / 1e9:.1f}",
+            "CONTEXT": card["context"], "MEMORY": size(memory),
             "BEFORE": in_json(card["before"]), "BEHIND": in_json(card["behind"]),
             "BEGINS": "yes" if card["begins"] else "no",
             "PROMPT_TOKENS": work["prompt_tokens"], "GENERATED_TOKENS": work["generated_tokens"],

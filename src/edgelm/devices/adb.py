@@ -69,7 +69,7 @@ class Adb(Remote):
         """The phone that is meant, if it is ready."""
         done = ran([adb, "devices", "-l"], "adb", QUICK)
         if done.returncode:
-            raise Unreachable("adb does not work", why=last(done.stderr),
+            raise Unreachable("adb does not work", why=last(done.stdout + done.stderr) or "it said nothing",
                               mend="try by hand: adb kill-server; adb devices")  # fmt: skip
         phones = dict(filter(None, map(_phone, done.stdout.splitlines())))
         wanted = self.serial or os.environ.get("ANDROID_SERIAL", "")

@@ -109,6 +109,15 @@ class App:
 
     file: str  # measure.json, as `adb pull` fetched it
 
+    @property
+    def workload(self) -> Workload:
+        """What the app ran, which is all that can be asked for.
+
+        Raises:
+            MissingInput, BadFile: the file is not there, or is none of the app's.
+        """
+        return read_kept(self.file).workload
+
     def measure(self, model: Checkpoint | Bundle, workload: Workload, progress: Progress) -> Measurement:
         """The figures of the app's repeats.
 
@@ -144,10 +153,14 @@ class App:
                             why=f"it was made of checkpoint {kept.checkpoint[:12]}, not {own[:12]}",
                             mend="give the bundle that was installed on the phone")  # fmt: skip
         if kept.workload != workload:
-            asked = " ".join(f"--{name.replace('_', '-')} {getattr(kept.workload, name)}"
-                             for name in ("prompt_tokens", "generated_tokens", "repeats"))  # fmt: skip
             raise BadOption(f"{self.file} is of another workload than the one asked for",
-                            mend=f"say what the phone ran: {asked}")  # fmt: skip
+                            why=f"the phone ran {_told(kept.workload)}; asked for are {_told(workload)}",
+                            mend="leave --rules and the options of the workload away")  # fmt: skip
+
+
+def _told(workload: Workload) -> str:
+    return (f"{workload.prompt_tokens} + {workload.generated_tokens} tokens, batch {workload.batch}, "
+            f"{workload.repeats} repeats")  # fmt: skip
 
 
 def _machine(phone: _Facts) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from edgelm.devices.loading import last_logits_only
+from edgelm.devices.loading import cache_name, last_logits_only
 from edgelm.devices.rates import synchronise
 from edgelm.devices.timing import KIT_TOKENS, Repeat
 from edgelm.report import Workload
@@ -25,7 +25,7 @@ def run(model: Any, prompt: Sequence[int], workload: Workload, now: Clock = time
 
     The clock starts before the prompt is handed to the device, and a token has arrived when its id is on the host.
     """
-    device, keep = model.device, last_logits_only(model)
+    device, keep, name = model.device, last_logits_only(model), cache_name(model)
     arrived: list[int] = []
     ids: list[int] = []
     cache = None
@@ -33,8 +33,8 @@ def run(model: Any, prompt: Sequence[int], workload: Workload, now: Clock = time
     start = now()
     input_BT = torch.tensor([list(prompt)] * workload.batch, device=device)
     for _ in range(workload.generated_tokens):
-        output = model(input_ids=input_BT, past_key_values=cache, use_cache=True, **keep)
-        cache = output.past_key_values
+        output = model(input_ids=input_BT, use_cache=True, **{name: cache}, **keep)
+        cache = getattr(output, name)
         input_BT = output.logits[:, -1:].argmax(dim=-1)
         ids += input_BT[:, 0].tolist()
         synchronise(device)

@@ -79,3 +79,8 @@ def import_architecture(checkpoint: Checkpoint) -> None:
 def last_logits_only(model: Any) -> dict[str, int]:
     """The argument that makes a model compute the logits of its last position alone, where it knows one."""
     return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+
+
+def cache_name(model: Any) -> str:
+    """What newer and older transformers call the keys and values, as an argument and as a part of the output."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -37,10 +37,11 @@ class LlamaCpp:
         bundle: folder that `edgelm deploy` made of the checkpoint that is asked.
         device: local is this machine's processor; emulated is the bundle's program on an imitated one; else a device,
             such as adb or ssh:user@host+port=8022 (options behind +, where they stand behind commas elsewhere).
-        threads: 0 is what the program chooses.
+        threads: 0 is what the program chooses; one where it is emulated.
         context: tokens of a question and its answer together, for which memory is reserved; 0 is what the model was
-            made for, but at most 4,096.
-        truncate: which part of a prompt that is too long goes; left would leave no room for the answer.
+            made for, but at most 4,096, and with truncate=left these in any case.
+        truncate: which part of a prompt that is too long goes; left leaves no room for the answer, which then goes on
+            beyond what the model was made for, as those of `hf` do.
     """
 
     bundle: Path
@@ -81,20 +82,20 @@ class LlamaCpp:
         bundle.verify(*(name for name in (MODEL, RUNNER) if name in bundle.listing.files))
         rendering = Rendering(checkpoint, prompting, self.truncate)
         _require_plain(rendering)
-        context = self.context or min(rendering.context, RESERVED)
-        rendering.context = min(rendering.context, context)
+        own = rendering.context
+        context = self.context or (RESERVED if self.truncate == "left" else min(own, RESERVED))
+        rendering.context = min(own, context)
         with self._started(bundle, context) as runner:
-            yield LlamaCppSession(rendering, runner)
+            yield LlamaCppSession(rendering, runner, own)
 
     def _started(self, bundle: Bundle, context: int) -> AbstractContextManager[Runner]:
         if self.device == "local":
-            words = [str(built("host"))]
-        elif self.device == "emulated":
-            words = [_emulator(), str(_own_program(bundle))]
+            before, runner, threads = [], built("host"), self.threads
+        elif self.device == "emulated":  # threads that wait for one another spin, for long where they are imitated
+            before, runner, threads = [_emulator()], _own_program(bundle), self.threads or 1
         else:
             return self._started_there(bundle, context)
-        *before, runner = words
-        return started([*before, *command(runner, str(bundle.model), context=context, threads=self.threads)])
+        return started([*before, *command(str(runner), str(bundle.model), context=context, threads=threads)])
 
     def _started_there(self, bundle: Bundle, context: int) -> AbstractContextManager[Runner]:
         spec = self.device.replace("+", ",")
@@ -108,20 +109,35 @@ class LlamaCpp:
 
 
 class LlamaCppSession:
-    """A started program that answers greedily, a question at a time."""
+    """A started program that answers greedily, a question at a time; `own` is the context the model was made for."""
 
-    def __init__(self, rendering: Rendering, runner: Runner) -> None:
-        self.rendering, self.runner = rendering, runner
+    def __init__(self, rendering: Rendering, runner: Runner, own: int) -> None:
+        self.rendering, self.runner, self.own = rendering, runner, own
 
     def text(self, prompt: Prompt) -> str:
         """What the model is given, as text."""
         return self.rendering.text(prompt)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[list[Reply]]:
-        """Answers, one after the other."""
+        """Answers, one after the other.
+
+        Raises:
+            Unsupported: a question and its answer do not fit into the memory that is reserved.
+        """
         for request in requests:
             ids = self.rendering.prompt_ids(request)
+            self._require_reserved(len(ids), request.max_tokens)
             yield [self.rendering.reply(request, self._made(request, ids), len(ids))]
+
+    def _require_reserved(self, prompt: int, answer: int) -> None:
+        """Refuse what truncate=left lets through; the context of the mend holds whatever else is asked, too."""
+        if prompt + answer > (reserved := self.runner.ready.context):
+            enough = f"context={self.own + answer}"
+            raise Unsupported(
+                f"a question of {prompt} tokens and an answer of up to {answer} do not fit into {reserved}",
+                why="for so many tokens memory is reserved",
+                mend=f"use {enough}, or truncate=room" if answer + 2 <= self.rendering.context else f"use {enough}",
+            )
 
     def _made(self, request: Request, ids: list[int]) -> list[int]:
         """The tokens of an answer; where a string may end it, a few at a time."""

@@ -93,15 +93,17 @@ class Rendering:
         room = self.context - request.max_tokens
         if len(ids) <= room or (self.truncate == "left" and not self.learned_positions):
             return ids
+        if room < 2:
+            longer = "take a model with a longer context, or leave the task away"
+            raise Unsupported(f"an answer of {request.max_tokens} tokens leaves no room in a context of {self.context}",
+                              mend=longer if self.learned_positions else "use truncate=left: with it engines such as "
+                              "local and llamacpp go on beyond the context, as OpenCompass does")  # fmt: skip
         if self.truncate == "left":
             raise Unsupported(
                 f"a question of {len(ids)} tokens and an answer of up to {request.max_tokens} do not fit the "
                 f"{self.context} positions that {self.name} has learned",
                 mend="use truncate=room, such as --engine local:truncate=room",
             )
-        if room < 2:
-            raise Unsupported(f"an answer of {request.max_tokens} tokens leaves no room in a context of {self.context}",
-                              mend="use truncate=left, or a smaller cap")  # fmt: skip
         return ids[-room:] if self.truncate == "room" else ids[: room // 2] + ids[-(room // 2) :]
 
     def pair_ids(self, context: str, continuation: str) -> tuple[list[int], int]:

@@ -99,7 +99,23 @@ inline int fitting_cores(const std::vector<int> & processors, const std::string 
                              [&](const auto & core) { return core[measure] * 2 >= strongest; }));
 }
 
-// The number of threads: one for each fitting core that this process may use.
+// Of so many threads those that a control group (version 2) and the ones above it leave time for. One more would have to
+// wait for its turn, and the others, which wait for it by spinning, would spend the time of all.
+inline int within_quota(int threads, std::string group, const std::string & root) {
+    for (;; group.erase(group.rfind('/'))) {
+        std::ifstream file(root + group + "/cpu.max");  // microseconds of time in each period; "max" is no number
+        long time = 0, period = 0;
+        if (file >> time >> period && period > 0) {
+            threads = int(std::max(1L, std::min<long>(threads, time / period)));
+        }
+        if (group.empty()) {
+            return threads;
+        }
+    }
+}
+
+// The number of threads: one for each fitting core that this process may use. What else runs at the moment does not
+// count: a measurement is to be the same when it is repeated.
 inline int fitting_threads() {
     cpu_set_t allowed;
     CPU_ZERO(&allowed);
@@ -111,7 +127,14 @@ inline int fitting_threads() {
             }
         }
     }
-    return fitting_cores(processors, "/sys/devices/system/cpu");
+    std::string group;
+    std::ifstream groups("/proc/self/cgroup");
+    for (std::string line; std::getline(groups, line);) {
+        if (line.rfind("0::/", 0) == 0) {
+            group = line.substr(3);
+        }
+    }
+    return within_quota(fitting_cores(processors, "/sys/devices/system/cpu"), group, "/sys/fs/cgroup");
 }
 
 // Last words. What llama.cpp checks by aborting, and what a hostile file makes it do, ends in a line of the protocol.

@@ -15,7 +15,6 @@ from edgelm.engines.base import Engine, Reply, Request
 from edgelm.errors import InputError, Unsupported
 from edgelm.evaluate.workers import Job
 from edgelm.report import Workload
-from edgelm.verify.loaded import Loaded
 
 PATIENCE = 3600.0  # seconds for one thing that is asked; loading is one
 
@@ -84,6 +83,8 @@ def fresh(job: Job, patience: float = PATIENCE) -> Iterator[Remote]:
 
 def _serve(connection: Connection, job: Job) -> None:
     """The life of the process: load, then do what is asked until nobody asks."""
+    from edgelm.verify.loaded import Loaded  # the process that asks needs no torch
+
     with contextlib.suppress(EOFError, OSError):
         try:
             engine: Engine = pickle.loads(job.engine)

@@ -95,7 +95,8 @@ def bundle(tmp_path: Path) -> Bundle:
     scripts.write_passage(out, {"passage": PASSAGE})
     scripts.write_scripts(out, {
         "NAME": "it's a model", "PACKAGE": "app.edgelm", "ACTIVITY": "app.edgelm.Main", "DTYPE": "F16",
-        "MODEL_SHA256": digests["model.gguf"], "MODEL_SIZE": 7000, "MODEL_MB": "0.0", "MEMORY_GB": "0.0",
+        "MODEL_SHA256": digests["model.gguf"], "MODEL_SIZE": 7000, "MODEL_SHOWN": scripts.size(7000),
+        "MEMORY": scripts.size(16_200_000_000),
         "RUNNER_SHA256": digests["runner"], "RUNNER_SIZE": (out / "runner").stat().st_size,
         "APK_SHA256": digests["edgelm.apk"], "FOLDER": "/data/local/tmp/edgelm-1", "CONTEXT": 2048,
         "BEFORE": scripts.in_json("<|user|>\n'"), "BEHIND": scripts.in_json('"<|end|>'), "BEGINS": "no",
@@ -281,6 +282,14 @@ def test_the_readme_has_no_open_place(bundle: Bundle) -> None:
     text = (out / "README.txt").read_text()
     assert "it's a model" in text
     assert "@" not in text
+    assert "the weights (7 kB)" in text and "about 16.2 GB with" in text
+
+
+@pytest.mark.parametrize(("number", "shown"), [
+    (999, "999 B"), (376_640, "377 kB"), (999_949, "1 MB"), (999_499, "999 kB"), (5_559_367_680, "5.56 GB"),
+])  # fmt: skip
+def test_sizes_have_the_unit_that_they_fill(number: int, shown: str) -> None:
+    assert scripts.size(number) == shown
 
 
 def test_a_value_that_nobody_gives_is_our_fault(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def _filled(name: str, values: Mapping[str, object]) -> str:
     return _WORD.sub(value, (_FOLDER / name).read_text(encoding="utf-8"))
 
 
+def size(number: float) -> str:
+    """Bytes, to three digits, in the largest unit that they fill: of 1,000, as phones are sold by."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= 0.9995 * unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number} B"
+
+
 def in_json(text: str) -> str:
     """A text as it stands between the quotes of a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
