@@ -1,6 +1,7 @@
 """What the value screen of `edgelm check --values` says of weights in known forms, and how fast it reads.
 
 python benchmarks/screen.py            # the confusion table of docs/check.md
+python benchmarks/screen.py --width 64 # the same of rows that narrow
 python benchmarks/screen.py --speed 16 # seconds for so many GB of one 8B model's layers, in a temporary file
 """
 
@@ -132,10 +133,10 @@ def verdict(share: float) -> str:
     return "QNT-05, referred" if share < REFER else "QNT-06, told" if share < CLEAN else "nothing"
 
 
-def table() -> None:
-    """The confusion table."""
+def table(width: int) -> None:
+    """The confusion table, of rows of a width."""
     print("| stored form | quantised | per row | per 128 | the screen says |\n| --- | --- | --- | --- | --- |")
-    w = weights()
+    w = weights(width=width)
     with tempfile.TemporaryDirectory() as name:
         for form, (_, _, quantised) in FORMS.items():
             found = screened(form, Path(name), w)
@@ -173,5 +174,6 @@ def speed(gigabytes: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speed", type=float, metavar="GB")
+    parser.add_argument("--width", type=int, default=4096)
     given = parser.parse_args()
-    speed(given.speed) if given.speed else table()
+    speed(given.speed) if given.speed else table(given.width)

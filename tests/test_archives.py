@@ -40,10 +40,24 @@ def test_a_plain_zip_is_unpacked(tmp_path):
     assert (tmp_path / "out" / "y").read_bytes() == b"22"
 
 
+def test_a_leading_dot_is_the_archives_own_folder(tmp_path):
+    (tmp_path / "good/d").mkdir(parents=True)
+    (tmp_path / "good/d/x").write_bytes(b"1")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "good", ".")  # as `tar -cf a.tar -C good .` does
+        assert archive.getnames() == [".", "./d", "./d/x"]
+    assert _unzip(tmp_path / "a.tar") == ["d/x"]
+    path = _zip(tmp_path / "a.zip", [("./", b""), ("./y", b"22")])
+    assert _unzip(path) == ["d/x", "y"]
+    assert read_entry(path, "y", most=9) == b"22"
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(("names", "problem"), [
     (["/etc/passwd"], "leaves"), (["../x"], "leaves"), (["a/../../x"], "leaves"), (["a\\..\\x"], "leaves"),
-    (["C:/x"], "leaves"), (["a//x"], "leaves"), (["./x"], "leaves"), (["x", "x"], "comes twice"),
+    (["C:/x"], "leaves"), (["a//x"], "leaves"), (["a/./x"], "leaves"), (["././x"], "leaves"),
+    (["./../x"], "leaves"), ([".//x"], "leaves"), (["./"], "leaves"), (["x", "x"], "comes twice"),
+    (["x", "./x"], "comes twice"), (["x", "./X"], "comes twice"), (["a", "./a/b"], "both a file and a folder"),
     (["Model/x", "model/X"], "comes twice"), (["a", "a/b"], "both a file and a folder"),
     (["a/b", "a"], "both a file and a folder"), (["a", "A/b/"], "both a file and a folder"),
 ])  # fmt: skip

@@ -66,6 +66,12 @@ def test_canonical_json_sorts_and_refuses_nan():
         canonical_json(float("nan"))
 
 
+@pytest.mark.parametrize("text", [b'{"a":1,"a":1}', b'[{"b":{"a":1,"c":2,"a":{}}}]'])
+def test_a_key_that_comes_twice_is_refused(text):
+    with pytest.raises(BadFile, match="the key 'a' comes twice"):
+        parse_json(text, "the settings")
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[1,]", b"NaN", b"[Infinity]", b"\xff\xfe", b"[" * 100_000, b"1" * 5000])
 def test_what_is_no_json_is_a_bad_file_that_names_the_place(text):
     with pytest.raises(BadFile, match="the settings"):
@@ -147,6 +153,26 @@ def test_a_path_through_a_file_is_the_users_error(tmp_path, write):
     (tmp_path / "f").write_bytes(b"")
     with pytest.raises(BadOption, match="cannot be written"):
         write(tmp_path / "f" / "below" / "x")
+
+
+def _new_folder(path):
+    with new_folder(path):
+        pytest.fail("the work was begun")
+
+
+@pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), _new_folder])
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/self/x", "n" * 300])
+def test_what_is_wrong_with_an_output_is_said_of_its_own_name(write, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadOption) as refused:
+        write(pathlib.Path(place))
+    assert refused.value.what == f"{place} cannot be used"
+    assert _names(tmp_path) == []
+
+
+def test_a_file_that_is_missing_in_a_new_folder_is_no_fault_of_the_folders_name(tmp_path):
+    with pytest.raises(FileNotFoundError), new_folder(tmp_path / "out") as partial:
+        (partial / "f").read_bytes()
 
 
 # Folders

@@ -48,6 +48,13 @@ def test_a_header_that_contradicts_itself_or_the_file_is_refused(tmp_path, entri
         read_header(tmp_path / "x.safetensors")
 
 
+def test_a_tensor_that_comes_twice_is_refused(tmp_path):
+    entry = json.dumps(_entry(0, 4))
+    _write(tmp_path / "x.safetensors", f'{{"a":{entry},"a":{entry}}}'.encode(), 4)
+    with pytest.raises(BadFile, match="header"):
+        read_header(tmp_path / "x.safetensors")
+
+
 @pytest.mark.parametrize("length", [0, 1, 2**31, 2**63, 2**64 - 1])
 def test_a_header_length_beyond_the_file_reads_nothing(tmp_path, length):
     path = tmp_path / "x.safetensors"

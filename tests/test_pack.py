@@ -88,7 +88,7 @@ def test_all_parts_are_joined(
         evaluated / "answers/gsm8k.jsonl"
     ).read_bytes()
     assert submission.checkpoint("base").digest == checkpoint.digest
-    assert tree_files(submission.bundle_folder("base")) == ["bundle.json", "model.gguf"]
+    assert tree_files(submission.model_folder("base") / "bundle") == ["bundle.json", "model.gguf"]
     manifest = submission.manifest
     assert (manifest.team, manifest.title, manifest.rules) == ("red", "Small", RULES.digest)
     assert {entry.path: (entry.size, entry.sha256) for entry in manifest.files} == {
@@ -161,7 +161,7 @@ def test_weights_are_linked_and_answers_are_not(
     submission = packed(tmp_path / "out", checkpoint.path, (evaluated,), bundle)
     weights = submission.checkpoint("base").weight_files[0]
     assert weights.samefile(checkpoint.weight_files[0])
-    assert (submission.bundle_folder("base") / "model.gguf").samefile(bundle / "model.gguf")
+    assert (submission.model_folder("base") / "bundle/model.gguf").samefile(bundle / "model.gguf")
     answers = "answers/gsm8k.jsonl"
     assert not (submission.report_folder("base") / answers).samefile(evaluated / answers)
 
@@ -212,12 +212,10 @@ def test_a_package_is_not_copied_into_itself(checkpoint: Checkpoint, tmp_path: P
     assert tree_files(tmp_path) == ["source/README.md"]
 
 
-def test_a_packed_zip_is_not_unpacked_again(
-    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edgelm.submission.unpack", lambda *_, **__: pytest.fail("unpacked"))
+def test_a_packed_zip_is_not_unpacked_again(checkpoint: Checkpoint, tmp_path: Path) -> None:
     submission = packed(tmp_path / "out.zip", checkpoint.path)
     assert (submission.manifest.team, submission.slots) == ("red", ["base"])
+    assert submission._unpacked is None
 
 
 def test_the_commands_of_a_model_trained_here_begin_with_its_training(
@@ -276,7 +274,7 @@ def test_a_proof_is_taken_along(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "proof").mkdir()
     (tmp_path / "proof/error.txt").write_text("no phone\n")
     submission = packed(tmp_path / "out", checkpoint.path, (), None, tmp_path / "proof")
-    assert (submission.proof_folder("base") / "error.txt").read_text() == "no phone\n"
+    assert (submission.model_folder("base") / "proof/error.txt").read_text() == "no phone\n"
 
 
 def test_slots_are_those_of_the_track(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -64,6 +64,28 @@ def test_what_is_no_plain_fraction_of_a_hundred_is_refused_at_once(tmp_path, sco
         Report.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [*(("speed.workload", {"prompt_tokens": 1, "generated_tokens": 1} | counts) for counts in (
+         {"prompt_tokens": 10**3000}, {"batch": 2**31}, {"repeats": 0}, {"generated_tokens": -1})),
+     ("dtypes.F16", 10**3000), ("speed.prefill", "inf"), ("speed.spread", "nan"),
+     ("tasks.t.notes", {"cut": 10**3000}), ("tasks.t.figures", {"x": 10**3000}), ("predicted", {"total": 10**3000})],
+)  # fmt: skip
+def test_no_number_is_without_bounds(tmp_path, field, value):
+    record = _report(tasks={"t": _score()}, speed=_speed(10**9)).model_dump(mode="json")
+    *place, last = field.split(".")
+    reduce(getitem, place, record)[last] = value
+    (tmp_path / REPORT).write_text(json.dumps(record))
+    with pytest.raises(BadFile, match=f"field {re.escape(field)}"):
+        Report.load(tmp_path)
+
+
+def test_the_throughput_of_the_largest_workload_can_be_written():
+    most = 2**31 - 1
+    workload = Workload(prompt_tokens=most, generated_tokens=most, batch=most)
+    assert len(str(_speed(2**63 - 1, 7).model_copy(update={"workload": workload}).throughput)) < 100
+
+
 def test_a_report_is_finished_when_its_file_is_there(tmp_path):
     (tmp_path / "answers").mkdir()
     with pytest.raises(MissingInput, match="no finished report"):

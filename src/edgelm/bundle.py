@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgelm.checkpoint import validate
+from edgelm.checkpoint import at_most, validate
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import read_json, sha256_file
 from edgelm.shapes import Shape, shape_of
 
 BUNDLE_LIST = "bundle.json"
 MODEL = "model.gguf"
+_MAX_FILES = 10_000
 
 
 class Listed(BaseModel):
@@ -36,8 +37,8 @@ class Listing(BaseModel):
     name: str  # of the checkpoint
     checkpoint: str  # digest of the checkpoint it was made from
     config: dict[str, Any]  # its `config.json`
-    files: dict[str, Listed]
-    tools: dict[str, str]
+    files: Annotated[dict[str, Listed], at_most(_MAX_FILES)]
+    tools: Annotated[dict[str, str], at_most(_MAX_FILES)]
     made_by: str
 
 

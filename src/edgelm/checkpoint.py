@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import (
@@ -35,7 +35,19 @@ INDEX = "model.safetensors.index.json"
 _PARTS = {".safetensors", ".json", ".model", ".tiktoken", ".txt", ".jinja", ".py"}  # endings of a checkpoint's files
 _LOADED = ("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer")  # what an `auto_map` may replace
 _LICENCES = {"LICENSE", "NOTICE", "USE_POLICY"}
+_MAX_LISTED = 10_000  # steps, parents, bodies of text: of each
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def at_most(members: int) -> BeforeValidator:
+    """Refuse a longer list or object before its members are looked at: an error is kept of each that is wrong."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > members:
+            raise ValueError(f"it has {len(value):,} members, at most {members:,} are read")
+        return value
+
+    return BeforeValidator(short)
 
 
 class Source(BaseModel):
@@ -45,7 +57,7 @@ class Source(BaseModel):
 
     name: str
     sha256: str = ""
-    tokens: int = 0
+    tokens: int = Field(default=0, ge=0, lt=2**63)
     licence: str = ""
 
 
@@ -57,11 +69,11 @@ class Card(BaseModel):
     base: str | None = None  # upstream name of the model it was compressed from
     slot: str | None = None  # the place it takes in a submission
     derivation: Literal["upstream", "compressed", "from-scratch"] = "upstream"
-    recipe: list[str] = Field(default_factory=list)  # specs of the steps, in order
-    steps: list[dict[str, Any]] = Field(default_factory=list)  # what each step did
-    data: list[Source] = Field(default_factory=list)
+    recipe: Annotated[list[str], at_most(_MAX_LISTED)] = Field(default_factory=list)  # specs of the steps, in order
+    steps: Annotated[list[dict[str, Any]], at_most(_MAX_LISTED)] = Field(default_factory=list)  # what each step did
+    data: Annotated[list[Source], at_most(_MAX_LISTED)] = Field(default_factory=list)
     prompting: Literal["chat", "base"] | None = None  # None: chat if the tokenizer has a template
-    parents: list[str] = Field(default_factory=list)  # digests, nearest first
+    parents: Annotated[list[str], at_most(_MAX_LISTED)] = Field(default_factory=list)  # digests, nearest first
     licence: str = ""
     made_by: str = ""
 
@@ -269,7 +281,7 @@ def validate(model: type[Model], value: object, where: object) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
         raise BadFile(f"{where}: field {field} is wrong", why=first["msg"], mend="mend the field") from None
 

@@ -12,6 +12,7 @@ import stat
 import tempfile
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +58,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: of equal ones, one reader takes the first and another the last."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice[:80]!r} comes twice")
+    return value
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -89,7 +99,7 @@ def _loaded(text: str | bytes) -> Any:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
-    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant, parse_float=_finite)
     if "\\ud" in text or "\\uD" in text:
         json.dumps(value, ensure_ascii=False).encode()
     return value
@@ -132,7 +142,10 @@ def opened(path: Path, most: int | None = None) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into errors with a mend."""
+    """Turn the operating system's refusals to write into errors with a mend.
+
+    What is wrong with the temporary name of an output (see `write_bytes`, `new_folder`) is wrong with the output.
+    """
     try:
         yield
     except OSError as error:
@@ -140,12 +153,18 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise NoSpace(
                 f"no space left while writing {where}", mend="free some space or choose another disk, then run it again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
-            named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else where
-            why = error.strerror or ""
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        below = Path(os.path.relpath(named or where, where.parent)).parts or (".",)
+        is_temporary = below[0].startswith(f".{where.name}.")
+        is_output = named and len(below) == 1 and (is_temporary or below[0] == where.name)  # not what it holds
+        if is_output or error.errno in _REFUSALS:
+            what = f"{where if is_temporary or not named else named} cannot be used"
             mend = "check its permissions, or choose another"
-            raise BadOption(f"{named} cannot be used", why=why, mend=mend) from error
+            raise BadOption(what, why=error.strerror or "", mend=mend) from error
         raise
+
+
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 def make_parent(path: Path) -> None:

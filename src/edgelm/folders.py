@@ -29,8 +29,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     require_fresh(path)
     make_parent(path)
-    _sweep(path)
     with disk_errors(path):
+        _sweep(path)
         partial = Path(tempfile.mkdtemp(prefix=_partial_prefix(path), dir=path.parent))
         lock = os.open(partial, os.O_RDONLY)
         try:
@@ -85,7 +85,8 @@ def require_fresh(path: Path) -> None:
     Raises:
         BadOption: say which.
     """
-    if path.name in ("", "..") or path.is_symlink():
-        raise BadOption(f"{path} is no name for a new folder", mend="give a name that is not there yet")
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise BadOption(f"{path} exists already", mend="choose another -o, or remove it first")
+    with disk_errors(path):
+        if path.name in ("", "..") or path.is_symlink():
+            raise BadOption(f"{path} is no name for a new folder", mend="give a name that is not there yet")
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise BadOption(f"{path} exists already", mend="choose another -o, or remove it first")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from edgelm.checkpoint import validate
+from edgelm.checkpoint import at_most, validate
 from edgelm.files import read_json
-from edgelm.submission import InsidePath
+from edgelm.submission import MAX_ENTRIES, InsidePath
 
 LINKS = "links.json"
 
@@ -26,7 +27,7 @@ class Link(BaseModel):
 
 
 class _Links(BaseModel):
-    links: list[Link]
+    links: Annotated[list[Link], FailFast(), at_most(MAX_ENTRIES)]
 
 
 def read_links(folder: Path) -> list[Link]:

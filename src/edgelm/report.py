@@ -24,19 +24,22 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
-from edgelm.checkpoint import validate
+from edgelm.checkpoint import at_most, validate
 from edgelm.errors import BadOption, MissingInput
 from edgelm.files import JsonLog, read_json, write_json
 
 FULL_MARK = 1_000_000  # millionths
 REPORT = "report.json"
 MAX_TASKS = 200
+MAX_NAMED = 1000  # subsets, notes, figures, meters, dtypes: of each
+MAX_REPEATS = 10_000
 MAX_ANSWERS = 128 << 20  # bytes of a task's answers
 MAX_ROWS = 200_000  # of them
 
 # As `str` writes a fraction. Exponents stay out: the few bytes of 1e999999999 would take the memory of a machine.
 # Means of several such fractions stay below the 4,300 digits that Python writes.
 _WRITTEN = re.compile(r"-?[0-9]{1,300}(/0*[1-9][0-9]{0,299})?", re.ASCII)
+_LARGEST = 10**300  # of a whole number, which is bounded alike
 
 
 def fraction(value: object) -> Fraction:
@@ -47,7 +50,7 @@ def fraction(value: object) -> Fraction:
     """
     if isinstance(value, Fraction):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return Fraction(value)
     if isinstance(value, str) and _WRITTEN.fullmatch(value):
         return Fraction(value)
@@ -63,6 +66,10 @@ def _percent(value: Fraction) -> Fraction:
 Exact = Annotated[Fraction, PlainValidator(fraction), PlainSerializer(str, return_type=str)]
 Percent = Annotated[Exact, AfterValidator(_percent)]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Counts = Annotated[dict[str, Count], at_most(MAX_NAMED)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Times = Annotated[list[Positive], Field(min_length=1), at_most(MAX_REPEATS)]  # nanoseconds
 Label = Annotated[str, Field(pattern=r"\A[a-z0-9][\w.+-]*\z", max_length=200)]  # of a task, which is a file's name, too
 
 
@@ -86,9 +93,9 @@ class TaskScore(_Record):
     of: Positive  # rows of the data set; fewer answers are a sample, not a result
     prompting: Literal["chat", "base"]
     engine: dict[str, Any]  # the settings and versions that the answers depend on
-    subsets: dict[str, SubsetScore] = Field(default_factory=dict)
-    notes: dict[str, int] = Field(default_factory=dict)  # what must be known of some answers, and of how many
-    figures: dict[str, Exact] = Field(default_factory=dict)  # what the protocol reports beside the score
+    subsets: Annotated[dict[str, SubsetScore], at_most(MAX_NAMED)] = Field(default_factory=dict)
+    notes: Counts = Field(default_factory=dict)  # what must be known of some answers, and of how many
+    figures: Annotated[dict[str, Exact], at_most(MAX_NAMED)] = Field(default_factory=dict)  # what the protocol reports
     conditions: dict[str, Any] = Field(default_factory=dict)  # what the marks depend on beside the answers
 
     @model_validator(mode="after")
@@ -112,16 +119,23 @@ class Workload(_Record):
     repeats: int = 5
 
 
+def _run(workload: Workload) -> Workload:
+    """A workload that somebody can have run; of one that is asked for, `devices` says what is wrong."""
+    if not all(0 < getattr(workload, name) < 2**31 for name in Workload.model_fields):
+        raise ValueError("all counts of a workload are between 1 and 2,147,483,647")
+    return workload
+
+
 class Speed(_Record):
     """Speed on the fixed workload. Seconds and tokens a second, from the repeats."""
 
-    workload: Workload
+    workload: Annotated[Workload, AfterValidator(_run)]
     device: str
-    repeats_ns: list[Positive] = Field(min_length=1)  # wall time of each repeat
-    first_token_ns: list[Positive] = Field(min_length=1)  # of which until the first token
-    prefill: float  # prompt tokens a second, median
-    decode: float  # generated tokens a second after the first, median
-    spread: float  # (slowest − fastest) / median
+    repeats_ns: Times  # wall time of each repeat
+    first_token_ns: Times  # of which until the first token
+    prefill: Rate  # prompt tokens a second, median
+    decode: Rate  # generated tokens a second after the first, median
+    spread: Rate  # (slowest − fastest) / median
 
     @property
     def throughput(self) -> Fraction:
@@ -136,7 +150,7 @@ class Answer(_Record):
     key: str  # digest of all that the answer depends on
     sample: str
     text: str
-    mark: int | None = None  # millionths; None, which is not written: left out of the mean
+    mark: int | None = None  # millionths; None, which only strangers write: no score follows
     tokens: int
     prompt_tokens: int
     finish: Literal["stop", "length"]
@@ -152,12 +166,12 @@ class Report(_Record):
     name: str
     parameters: Positive
     bytes: Positive
-    dtypes: dict[str, int]
+    dtypes: Counts
     context: Positive | None = None  # tokens that the model was made for, as far as its configuration says
-    tasks: dict[Label, TaskScore] = Field(default_factory=dict, max_length=MAX_TASKS)
+    tasks: Annotated[dict[Label, TaskScore], at_most(MAX_TASKS)] = Field(default_factory=dict)
     speed: Speed | None = None
-    memory: dict[str, Positive] = Field(default_factory=dict)  # peak bytes by meter
-    predicted: dict[str, int] = Field(default_factory=dict)  # bytes by part, computed before the run
+    memory: Annotated[dict[str, Positive], at_most(MAX_NAMED)] = Field(default_factory=dict)  # peak bytes by meter
+    predicted: Counts = Field(default_factory=dict)  # bytes by part, computed before the run
     machine: dict[str, Any] = Field(default_factory=dict)
     made_by: str = ""
 

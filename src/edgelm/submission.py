@@ -9,22 +9,24 @@
                  /bundle/       what goes onto the phone
                  /proof/        a screenshot of the running app, or error.txt
 
-A folder is read where it lies. An archive is unpacked when a file itself is asked for; manifest, cards and reports are
-read from it as it is.
+A folder is read where it lies. An archive is unpacked when a file itself is asked for; until then its manifest, cards
+and reports are taken out, all in one pass: some archives can be read from front to back alone.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, field_validator
 
 from edgelm.archives.unpack import read_entry, unpack
-from edgelm.checkpoint import CARD, Card, Checkpoint, validate
+from edgelm.checkpoint import CARD, Card, Checkpoint, at_most, validate
 from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import MAX_RECORD, parse_json, read_bytes, sha256_bytes
 from edgelm.report import MAX_ANSWERS, REPORT, Answer, Report, parse_answers
@@ -44,6 +46,7 @@ MAX_ENTRIES = 100_000
 MAX_BYTES = 256 * 2**30  # three 8B models in FP32 with their bundles stay below
 MAX_MODELS = 16
 MODELS = "models"  # the folder that all of them lie below
+_RECORD = re.compile(rf"{MANIFEST}|{MODELS}/.+/({CARD}|report/{REPORT}|report/answers/[^/]+\.jsonl)")
 
 
 def _inside(path: str) -> str:
@@ -93,8 +96,8 @@ class Manifest(_Record):
     title: str
     method: str  # one paragraph
     contact: str
-    models: dict[str, ModelPath | Omitted] = Field(max_length=MAX_MODELS)  # by slot: its folder, or why there is none
-    files: list[FileEntry]
+    models: Annotated[dict[str, ModelPath | Omitted], at_most(MAX_MODELS)]  # by slot: its folder, or why there is none
+    files: Annotated[list[FileEntry], FailFast(), at_most(MAX_ENTRIES)]
     claims: InsidePath
     made_by: str
 
@@ -113,7 +116,7 @@ def answers_name(place: str, task: str) -> str:
 
 
 class Submission:
-    """A submission on disk, of an archive a copy that is unpacked while this object lives. Attributes are read late.
+    """A submission on disk, of an archive copies that are unpacked while this object lives. Attributes are read late.
 
     Raises:
         MissingInput: there is no such folder or file.
@@ -122,7 +125,8 @@ class Submission:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.origin = Path(path)
-        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None  # all of it
+        self._taken: tempfile.TemporaryDirectory[str] | None = None  # its records
         if not self.origin.exists():
             raise MissingInput(
                 f"there is no submission {self.origin}", mend="give the folder or archive that pack wrote"
@@ -133,19 +137,32 @@ class Submission:
         """The folder: the submission itself, or where its archive was unpacked."""
         if self.origin.is_dir():
             return self.origin
-        self._unpacked = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
-        try:
-            unpack(self.origin, Path(self._unpacked.name), max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES)
-        except BaseException:
-            self.close()
-            raise
+        self._unpacked = self._copy()
         return Path(self._unpacked.name)
 
+    @cached_property
+    def _records(self) -> Path:
+        """The folder of an archive's manifest, cards and reports."""
+        self._taken = self._copy(_RECORD.fullmatch)
+        return Path(self._taken.name)
+
+    def _copy(self, only: Callable[[str], object] = lambda name: True) -> tempfile.TemporaryDirectory[str]:
+        folder = tempfile.TemporaryDirectory(prefix="edgelm-submission-")
+        try:
+            unpack(self.origin, Path(folder.name), max_bytes=MAX_BYTES, max_entries=MAX_ENTRIES, only=only)
+        except BaseException:
+            folder.cleanup()
+            raise
+        return folder
+
     def close(self) -> None:
-        """Remove the unpacked copy, if one was made."""
-        if self._unpacked is not None:
-            self._unpacked.cleanup()
-            self._unpacked = None
+        """Remove the unpacked copies, as far as there are any."""
+        for copy in (self._unpacked, self._taken):
+            if copy is not None:
+                copy.cleanup()
+        self._unpacked = self._taken = None
+        for made in ("path", "_records"):
+            self.__dict__.pop(made, None)
 
     def __enter__(self) -> Submission:
         return self
@@ -154,18 +171,29 @@ class Submission:
         self.close()
 
     def read(self, name: str, most: int = MAX_RECORD) -> bytes:
-        """The bytes of a file of the package; an archive is read as it is.
+        """The bytes of a file of the package; for one alone that is no record an archive is read as it is.
 
         Raises:
             MissingInput: there is no such file.
             BadFile: it has more than `most` bytes, is no plain file, or a link out of the package.
         """
         if not self.origin.is_dir() and self._unpacked is None:
-            return read_entry(self.origin, name, most=most, max_entries=MAX_ENTRIES)
+            if not _RECORD.fullmatch(name):
+                return read_entry(self.origin, name, most=most, max_entries=MAX_ENTRIES)
+            return self._record(name, most)
         path = self.path / name
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path)):
             raise BadFile(f"{path} is a link out of the package", mend="pack from plain files: edgelm pack")
         return read_bytes(path, most)
+
+    def _record(self, name: str, most: int) -> bytes:
+        """One of an archive's records, which errors name by its place in the archive."""
+        path, where = self._records / name, self.origin / name
+        if not path.is_file():
+            raise MissingInput(f"there is no file {where}", mend="check the path")
+        if path.stat().st_size > most:
+            raise BadFile(f"{where} has more than {most:,} bytes", mend="remove what is not asked for")
+        return path.read_bytes()
 
     def _where(self, name: str) -> Path:
         """A file of the package as errors name it."""
@@ -283,11 +311,3 @@ class Submission:
             MissingInput, BadFile: see `answers_bytes`; one of them is damaged.
         """
         return parse_answers(self.answers_bytes(slot, task), answers_name(self._place(slot), task))
-
-    def bundle_folder(self, slot: str) -> Path:
-        """The folder of one slot's bundle for the phone; it need not exist."""
-        return self.model_folder(slot) / BUNDLE
-
-    def proof_folder(self, slot: str) -> Path:
-        """The folder of one slot's proof that the app runs; it need not exist."""
-        return self.model_folder(slot) / "proof"

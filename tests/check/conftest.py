@@ -20,26 +20,29 @@ from edgelm.report import FULL_MARK, Answer, Report, Speed, TaskScore, Workload,
 from edgelm.rules import Rules
 from edgelm.rules.miniature import Miniature
 
-MARKS = (FULL_MARK, 0, FULL_MARK, FULL_MARK)
+RIGHT = {"commonsenseqa": 2, "gsm8k": 3, "chid": 1}  # of four answers
+PICTURE = b"\x89PNG\r\n\x1a\n"  # as much of one as is looked at
 
 
 def make_report(folder: Path, checkpoint: Checkpoint) -> Path:
-    """A report folder with the answers of one task, speed and memory."""
-    answers = [
-        Answer(key=f"{number:064x}", sample=f"gsm8k-{number}", text="The answer is 4", mark=mark, tokens=5,
-               prompt_tokens=20, finish="stop")
-        for number, mark in enumerate(MARKS)
-    ]  # fmt: skip
-    with answers_log(folder, "gsm8k") as log:
-        log.append(answer.model_dump(mode="json", exclude_none=True) for answer in answers)
-    score = TaskScore(protocol="miniature-1/gsm8k-0123abcd", score=Fraction(75), samples=4, of=4, prompting="chat",
-                      engine={"name": "hf"})  # fmt: skip
+    """A report folder with the answers of all tasks, speed and memory."""
+    tasks = {}
+    for task, right in RIGHT.items():
+        answers = [
+            Answer(key=f"{number:064x}", sample=f"{task}-{number}", text="The answer is 4",
+                   mark=FULL_MARK * (number < right), tokens=5, prompt_tokens=20, finish="stop")
+            for number in range(4)
+        ]  # fmt: skip
+        with answers_log(folder, task) as log:
+            log.append(answer.model_dump(mode="json", exclude_none=True) for answer in answers)
+        tasks[task] = TaskScore(protocol=f"miniature-1/{task}-0123abcd", score=Fraction(25 * right), samples=4, of=4,
+                                prompting="chat", engine={"name": "hf"})  # fmt: skip
     speed = Speed(workload=Workload(prompt_tokens=192, generated_tokens=64, repeats=3), device="local",
                   repeats_ns=[10**9, 2 * 10**9, 3 * 10**9], first_token_ns=[10**8] * 3, prefill=1.0, decode=1.0,
                   spread=1.0)  # fmt: skip
     Report(
         checkpoint=checkpoint.digest, name="tiny", parameters=checkpoint.parameters, bytes=checkpoint.bytes,
-        dtypes=checkpoint.dtypes, tasks={"gsm8k": score}, speed=speed, memory={"host-peak": 300 << 20},
+        dtypes=checkpoint.dtypes, tasks=tasks, speed=speed, memory={"host-peak": 300 << 20},
         made_by="edgelm",
     ).save(folder)  # fmt: skip
     return folder
@@ -90,7 +93,7 @@ def make_package(origin: Path, card: Card, track: str, slot: str, folder: Path, 
     package = folder / "package"
     pack({slot: entry}, team="red", track=track, rules=rules, source=source, out=package)
     (package / f"models/{slot}/proof").mkdir()
-    (package / f"models/{slot}/proof/app.png").write_bytes(b"picture")
+    (package / f"models/{slot}/proof/app.png").write_bytes(PICTURE)
     Breakable(package).relist()
     return package
 
@@ -146,13 +149,13 @@ class Breakable:
         self.relist()
 
     def edit_task(self, **changes: object) -> None:
-        """Change what report.json says of its one task."""
+        """Change what report.json says of one task."""
         tasks = json.loads((self.model / "report/report.json").read_text())["tasks"]
-        self.edit("models/base/report/report.json", tasks={"gsm8k": tasks["gsm8k"] | changes})
+        self.edit("models/base/report/report.json", tasks=tasks | {"gsm8k": tasks["gsm8k"] | changes})
         self.relist()
 
     def add_task(self, label: str, **changes: object) -> None:
-        """Put another task beside its one, with the same answers."""
+        """Put another task beside them, with the answers of one."""
         tasks = json.loads((self.model / "report/report.json").read_text())["tasks"]
         self.edit("models/base/report/report.json", tasks=tasks | {label: tasks["gsm8k"] | changes})
         answers = self.model / "report/answers"

@@ -19,12 +19,13 @@ import pytest
 
 from edgelm.check.base import worst
 from edgelm.check.codes import CODES
-from edgelm.check.fetch import Fetched, Refused
+from edgelm.check.fetch import Fetched, Refused, Unreachable
 from edgelm.check.run import as_json, check, exit_code
 from edgelm.files import tree_files
 from edgelm.rules import Rules
 
 CONFIG = "models/base/checkpoint/config.json"
+ANSWERS = "models/base/report/answers/gsm8k.jsonl"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 
@@ -191,6 +192,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("PKG-06", lambda p: (p.path / "source/more.py").write_text("pass")),
     ("PKG-08", lambda p: p.rename("results.csv", "Results.CSV")),
     ("PKG-09", lambda p: p.write("results.csv", "")),
+    ("PKG-09", lambda p: p.write("models/base/proof/error.txt", "")),
     ("SUB-06", lambda p: p.edit("edgelm.json", rules="0" * 64)),
     ("MDL-01", lambda p: p.edit("edgelm.json", models={})),
     ("MDL-02", lambda p: p.edit("edgelm.json", models={"base": {"omitted": "no time"}})),
@@ -242,16 +244,20 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("RPT-02", lambda p: p.edit_task(of=10)),
     ("RPT-02", lambda p: p.edit_answers(lambda rows: rows[:3])),
     ("RPT-02", lambda p: p.remove("models/base/report")),
+    ("RPT-04", lambda p: p.write(ANSWERS, (p.path / ANSWERS).read_bytes().replace(b"answer", b"number", 1))),
+    ("RPT-04", lambda p: p.write(ANSWERS, (p.path / ANSWERS).read_bytes()[:-9])),
     ("RPT-03", lambda p: p.edit_task(protocol="opencompass-0.3.1/gsm8k-1d7fe4")),
     ("RPT-03", lambda p: p.edit_task(protocol="holdout/gsm8k-1d7fe4aa")),
     ("RPT-04", lambda p: p.edit_task(score="100")),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**6} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": 10**9} for row in rows])),
+    ("RPT-04", lambda p: p.edit_answers(lambda rows: [row | {"mark": row["mark"] or None} for row in rows])),
     ("RPT-04", lambda p: p.edit_answers(lambda rows: [rows[0], rows[0], rows[0], rows[1]])),  # the score fits
     ("RPT-05", lambda p: p.add_task("gsm8k-fixed", protocol="opencompass-0.3.1/gsm8k-1d7fe4+fixed-1")),
     ("BND-01", lambda p: p.remove("models/base/bundle")),
     ("BND-01", lambda p: p.remove("models/base/bundle/model.gguf")),
     ("BND-03", lambda p: p.remove("models/base/proof")),
+    ("BND-03", lambda p: p.write("models/base/proof/app.png", "no picture")),
     ("SRC-01", lambda p: p.remove("source/README.md")),
     ("SRC-01", lambda p: p.remove("source")),
     ("SRC-02", lambda p: p.remove("source/requirements.txt")),
@@ -296,6 +302,7 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("LNK-01", lambda p: linked(p, url="https://me:secret@huggingface.co/a")),
     ("LNK-01", lambda p: linked(p, url="https://example.org/a")),
     ("LNK-01", lambda p: linked(p, Gives(Refused("LNK-01", "a login is needed (status 401)")))),
+    ("LNK-01", lambda p: linked(p, Gives(Unreachable("huggingface.co cannot be found from here")))),
     ("LNK-02", lambda p: linked(p, Gives(Refused("LNK-02", "a page came instead of the file")))),
     ("LNK-03", lambda p: linked(p, sha256=...)),
     ("LNK-03", lambda p: linked(p, size=...)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from edgelm.check.fetch import Fetcher, Refused, address_problem, is_private, resolve
+from edgelm.check.fetch import Fetcher, Refused, Unreachable, address_problem, is_private, resolve
 
 BODY = b"weights" * 1000
 HOME = "https://huggingface.co"
@@ -171,6 +172,21 @@ def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.Monkey
         resolve("huggingface.co")
     answers[0] = answers[0][:1]
     assert resolve("huggingface.co") == "1.1.1.1"
+
+
+def test_a_host_that_cannot_be_asked_is_not_found_wanting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(host: str, address: str) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", 1, timeout=5)  # nobody listens there
+
+    with pytest.raises(Unreachable, match="cannot be reached from here"):
+        Fetcher(lambda host: "203.0.113.7", unreachable)(f"{HOME}/file", 1)
+
+    def no_names(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_names)
+    with pytest.raises(Unreachable, match=r"huggingface\.co cannot be found from here"):
+        Fetcher()(f"{HOME}/file", 1)
 
 
 def test_headers_that_drip_are_given_up_at_the_deadline(fetch: Callable[..., Fetcher]) -> None:

@@ -16,7 +16,7 @@ from edgelm.check.codes import CODES
 from edgelm.check.fix import fix
 from edgelm.check.run import check
 from edgelm.cli import main
-from edgelm.errors import BadFile, BadOption
+from edgelm.errors import BadFile, BadOption, MissingInput
 from edgelm.files import sha256_file, tree_files
 from edgelm.rules import Rules
 from edgelm.rules.neurips_2024 import Neurips2024
@@ -94,6 +94,46 @@ def test_two_spellings_of_one_file_are_left_to_people(package: Any, rules: Rules
     package.write("source/readme.md", "another")
     fix(package.path, rules)
     assert {"source/README.md", "source/readme.md"} <= set(tree_files(package.path))
+
+
+SEMICOLONS = "Model;CommonsenseQA;GSM8K;CHID;Throughput;Memory-Usage\nbase;50,00;75,00;25,00;1151,72;405,02\n"
+
+
+def test_a_part_of_the_canonical_header_states_its_units(package: Any, rules: Rules) -> None:
+    package.write("results.csv", SEMICOLONS)
+    assert fix(package.path, rules) == ["results.csv is in the canonical form"]
+    assert (package.path / "results.csv").read_text().splitlines()[1] == "base,50.00,,75.00,,,25.00,,1151.72,405.02"
+
+
+@pytest.mark.parametrize(("old", "new", "left"), [
+    ("Throughput", "Speed", "line 2, Speed: 1151,72"),  # tokens/s or inferences/s
+    ("Memory-Usage", "Memory", "line 2, Memory: 405,02"),  # read as KiB, which hold this small checkpoint
+    ("1151,72", "9 inf/s", "line 2, Throughput: 9 inf/s"), ("75,00", "about 5", "line 2, GSM8K: about 5"),
+    ("75,00", "NaN", "line 2, GSM8K: NaN is no number"), ("25,00", "-1", "line 2, CHID: -1"),
+    ("\nbase", "\nother;1;2;3;4 tokens/s;5 MiB\nbase", "line 2, GSM8K: 2"), ("CHID", "TruthfulQA", "TruthfulQA: 0,25"),
+    ("\nbase", "\nbase;1;2;3;4;5;6;7\nbase", "line 2: base | 1 | 2"),
+])  # fmt: skip
+def test_what_only_the_team_can_say_is_neither_lost_nor_converted(
+    package: Any, rules: Rules, old: str, new: str, left: str
+) -> None:
+    text = SEMICOLONS.replace(old, new).replace("25,00", "0,25" if new == "TruthfulQA" else "25,00")
+    package.write("results.csv", text)
+    (said,) = fix(package.path, rules)
+    assert said.startswith("results.csv stays as it is") and left in said
+    assert (package.path / "results.csv").read_text() == text
+
+
+def test_a_unit_that_the_report_tells_is_no_question(package: Any, rules: Rules) -> None:
+    package.add_task("truthfulqa", protocol="miniature-1/truthfulqa-0123abcd")
+    package.write("results.csv", "Model;gsm8k_gen;TruthfulQA;Speed;Memory\nbase;75;0,75;128;300\n")
+    assert fix(package.path, rules) == ["results.csv is in the canonical form"]
+    assert (package.path / "results.csv").read_text().splitlines()[1] == "base,,,75,,,,75,128,300"
+
+
+def test_there_must_be_something_to_mend(tmp_path: Path, rules: Rules) -> None:
+    with pytest.raises(MissingInput, match="there is no submission"):
+        fix(tmp_path / "absent", rules)
+    assert fix(tmp_path, rules) == []  # an empty folder, which the check says
 
 
 def test_what_is_not_mended(package: Any, tmp_path: Path, rules: Rules) -> None:
@@ -187,6 +227,9 @@ def test_rules_that_a_package_was_not_made_for_are_named_with_those_it_was(
     meant, again = re.findall(r"edgelm (\w+) \S+ (--rules \S+)", found.mend.replace(";", ""))
     assert again == ("pack", "--rules neurips-2024:places=5")
     assert meant[0] == "check" and run("check", package.path, *meant[1].split()) == 0
+    assert [one.code for one in check(package.path, asked)] == ["SUB-06"]  # nothing of what these rules would ask for
+    package.edit_card(data=[{"name": "pile"}])
+    assert [one.code for one in check(package.path, asked)] == ["DAT-01", "SUB-06"]
     package.edit("edgelm.json", rules="0" * 64)
     (found,) = (one for one in check(package.path, rules) if one.code == "SUB-06")
     assert "rules unknown here (000000000000…)" in found.what

@@ -263,6 +263,48 @@ def test_a_sound_archive_is_checked_like_its_folder(package: Any, tmp_path: Path
     assert check(pack(package.path, tmp_path / f"broken.{ending}"), rules) == check(package.path, rules) != []
 
 
+def checkpoint_alone(folder: Path) -> Path:
+    return folder / "models/base/checkpoint"
+
+
+def one_folder_down(folder: Path) -> Path:
+    outer = folder.parent / "outer"
+    outer.mkdir()
+    folder.rename(outer / "good")
+    return outer
+
+
+def emptied(folder: Path) -> Path:
+    (folder.parent / "empty").mkdir()
+    return folder.parent / "empty"
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize(("change", "what", "mend"), [
+    (checkpoint_alone, "this is a checkpoint, not a package", "edgelm pack SLOT="),
+    (one_folder_down, "what belongs there lies in good/", "good/"), (emptied, "this is an empty", "edgelm pack"),
+])  # fmt: skip
+def test_what_is_no_package_is_called_by_its_name_and_nothing_else_is_said(
+    package: Any, tmp_path: Path, rules: Rules, change: Any, what: str, mend: str, archived: bool
+) -> None:
+    place = change(package.path)
+    (found,) = check(zipped(place, tmp_path / "a.zip") if archived else place, rules)
+    assert (found.code, found.path) == ("PKG-04", "edgelm.json")
+    assert what in found.what and mend in found.mend
+
+
+def test_a_manifest_that_is_absent_has_no_field_to_mend(package: Any, rules: Rules) -> None:
+    (package.path / "edgelm.json").unlink()
+    (found,) = (one for one in check(package.path, rules) if one.code == "PKG-04")
+    assert found.what == "there is no file edgelm.json" and found.mend == "pack again: edgelm pack"
+
+
+def test_a_tar_of_the_folder_itself_is_checked_like_it(clean: Path, tmp_path: Path, rules: Rules) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(clean, ".")  # as `tar -cf a.tar -C good .` does
+    assert check(tmp_path / "a.tar", rules) == []
+
+
 def test_names_that_differ_by_case_are_found_in_a_folder(package: Any, rules: Rules) -> None:
     (package.path / "source/readme.md").write_text("x")
     package.relist()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from edgelm.check.base import worst
+from edgelm.check.fetch import Fetched, Unreachable
 from edgelm.check.imports import _seen
 from edgelm.check.look import Package
 from edgelm.check.run import as_json, check
@@ -46,7 +47,7 @@ def test_values_are_read_only_when_asked_for(package: Any, rules: Rules) -> None
     package.edit_tensors(spoil)
     assert check(package.path, rules) == []
     (found,) = check(package.path, rules, values=True)
-    assert found.what == f"{HEAD} has 2 such values"
+    assert found.what == f"{HEAD} has 2 NaN or infinite values"
 
 
 def test_a_secret_is_never_echoed(package: Any, rules: Rules) -> None:
@@ -69,6 +70,74 @@ def test_a_score_by_a_protocol_of_another_suite_counts_where_the_rules_pin_it(pa
     assert "RPT-03" in {found.code for found in check(package.path, rules)}
     pinning = replace(rules, versions=("elsewhere/gsm8k-1d7fe4",))
     assert "RPT-03" not in {found.code for found in check(package.path, pinning)}
+
+
+def found_of(package: Any, rules: Rules, code: str, **options: Any) -> list[tuple[str, str]]:
+    found = [one for one in check(package.path, rules, **options) if one.code == code]
+    return [(one.severity, f"{one.what}: {one.mend}") for one in found]
+
+
+def test_what_the_rules_ask_for_and_the_report_lacks_is_told(package: Any, rules: Rules) -> None:
+    tasks = json.loads((package.model / "report/report.json").read_text())["tasks"]
+    lacking: list[tuple[dict[str, object], str]] = [
+        ({"speed": None, "memory": {}}, "no speed or memory was measured, so that no score counts: edgelm measure"),
+        ({"speed": None}, "no speed was measured, so that no throughput counts: edgelm measure"),
+        ({"memory": {"pss": 1}}, "no memory was measured by host-peak, so that no score counts: edgelm measure"),
+        ({"tasks": {}}, "no task was evaluated: edgelm evaluate"),
+        ({"tasks": {"gsm8k": tasks["gsm8k"]}}, "not evaluated: commonsenseqa, chid: edgelm evaluate"),
+    ]  # fmt: skip
+    for changes, what in lacking:
+        copied = type(package)(package.twin(str(len(what))))
+        copied.edit("models/base/report/report.json", **changes)
+        copied.relist()
+        ((severity, said),) = found_of(copied, rules, "RPT-02")
+        assert severity == "W" and said.startswith(what)
+    package.remove("models/base/report")
+    ((severity, said),) = found_of(package, rules, "RPT-02")
+    assert severity == "W" and "edgelm evaluate and edgelm measure" in said and "stopped" not in said
+
+
+def test_the_secret_task_is_none_that_a_report_may_lack(package: Any, rules: Rules) -> None:
+    secret = replace(rules, tasks=(*rules.tasks, "holdout", "gsm8k-new"), holdouts=("gsm8k-new",))
+    assert found_of(package, secret, "RPT-02") == []
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_damaged_answers_are_for_a_reviewer_once(package: Any, rules: Rules, line: int) -> None:
+    path = package.model / "report/answers/gsm8k.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line] = lines[line].replace(b"answer is 4", b"answer is 5")
+    package.write("models/base/report/answers/gsm8k.jsonl", b"".join(lines))
+    for beside in ([], [package.twin(f"other{line}")]):
+        ((severity, said),) = found_of(package, rules, "RPT-04", beside=beside)
+        assert severity == "R" and said.startswith(f"{'the last line' if line == 3 else f'line {line + 1}'} of models/")
+        assert said.endswith("is damaged: evaluate again, and pack again")
+        assert found_of(package, rules, "RPT-02", beside=beside) == []
+
+
+def test_a_damaged_report_is_refused_beside_another_too(package: Any, rules: Rules) -> None:
+    other = package.twin()
+    package.write("models/base/report/report.json", "{")
+    assert worst(check(package.path, rules, beside=[other])) == "E"
+
+
+def test_a_link_whose_host_cannot_be_asked_is_for_a_reviewer(package: Any, rules: Rules) -> None:
+    def fetch(url: str, size: int) -> Fetched:
+        raise Unreachable("huggingface.co cannot be found from here")
+
+    link = {"path": "models/base/more", "url": "https://huggingface.co/a/b", "size": 3, "sha256": "a" * 64}
+    package.write("links.json", json.dumps([link]))
+    ((severity, said),) = found_of(package, rules, "LNK-01", fetch=fetch)
+    assert severity == "R" and "not checked" in said and "allowed hosts" not in said
+
+
+@pytest.mark.parametrize(("head", "is_shown"), [
+    (b"\x89PNG\r\n\x1a\n", True), (b"\xff\xd8\xff\xe0", True), (b"RIFF\x0a\0\0\0WEBPVP8", True), (b"picture", False),
+    (b"", False), (b"RIFF\0\0\0\0WAVE", False),
+])  # fmt: skip
+def test_a_screenshot_is_a_picture(package: Any, rules: Rules, head: bytes, is_shown: bool) -> None:
+    package.write("models/base/proof/app.png", head)
+    assert bool(found_of(package, rules, "BND-03")) is not is_shown
 
 
 def test_there_must_be_something_to_check(tmp_path: Path, rules: Rules) -> None:
@@ -132,9 +201,10 @@ def test_models_are_read_one_by_one_and_only_in_slots_of_the_track(package: Any,
 def test_a_data_set_of_another_size_than_the_pinned_one_is_for_a_reviewer(package: Any, rules: Rules) -> None:
     official = replace(rules, suite=Rules.suite)
     told = [one.what for one in check(package.path, official) if (one.code, one.severity) == ("RPT-02", "R")]
-    assert told == ["gsm8k: the data is said to have 4 rows, it has 1,319"]
+    assert "gsm8k: the data is said to have 4 rows, it has 1,319" in told and len(told) == 3
     package.edit_task(of=1319)
-    assert not [one for one in check(package.path, official) if (one.code, one.severity) == ("RPT-02", "R")]
+    told = [one.what for one in check(package.path, official) if (one.code, one.severity) == ("RPT-02", "R")]
+    assert len(told) == 2 and not any("gsm8k" in what for what in told)
 
 
 def bomb(members: int, size: int = 1, name: str = "data.pkl") -> bytes:

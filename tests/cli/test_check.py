@@ -55,6 +55,18 @@ def test_what_cannot_be_run_ends_with_2(run: Run, package: Path, tmp_path: Path)
     assert run(package, "--base", "a=x", "--base", "a=y")[0] == 2
     assert run(package, "--base", f"a={tmp_path / 'absent'}")[0] == 2
     assert run(package, "--beside", tmp_path / "absent")[0] == 2
+    code, _, err = run(tmp_path / "absent", "--fix")
+    assert code == 2 and "there is no submission" in err
+    code, _, err = run(package, "--json", "--sarif")
+    assert code == 2 and "given together" in err
+    for size in ("-1", "0", "nan", "inf"):
+        code, _, err = run(package, "--max-gib", size)
+        assert code == 2 and f"--max-gib {size}" in err
+
+
+def test_a_fingerprint_where_nothing_can_be_written(run: Run, package: Path) -> None:
+    code, _, err = run(package / "models/base/checkpoint", "--fingerprint", "/proc/x")
+    assert code == 2 and "/proc/x cannot be used" in err
 
 
 def test_a_known_model_by_its_folder_or_its_fingerprint(run: Run, package: Path, tmp_path: Path) -> None:

@@ -81,3 +81,16 @@ def test_what_a_search_found_is_on_card_and_page(make_checkpoint, text, tmp_path
     assert "What the search found" in (found / "report.html").read_text()
     run(found, "depth:drop=1", "--calib", text, "-o", tmp_path / "further")
     assert "search" not in Checkpoint(tmp_path / "further").card.model_dump()  # it was of the run before
+
+
+def test_a_plan_says_what_changes_nothing(edgelm, make_checkpoint):
+    base = make_checkpoint("llama")
+    width = json.loads((base / "config.json").read_text())["intermediate_size"]
+    code, _, err = edgelm("compress", base, "depth:drop=1", f"width:ffn={width}", "--plan")
+    assert code == 0 and f"width:ffn={width} changes nothing" in err and "depth:drop=1 changes" not in err
+
+
+def test_a_plan_misses_a_data_folder_too(edgelm, make_checkpoint, tmp_path):
+    code, _, err = edgelm("compress", make_checkpoint("llama"), "depth:drop=1", "--plan",
+                          "--data", tmp_path / "nope")  # fmt: skip
+    assert code == 2 and "there is no data folder" in err

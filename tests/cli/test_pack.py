@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def test_with_what_it_needs_a_kit_is_packed_and_passes(run: Run, kit: Path, mode
 @pytest.mark.parametrize(("link", "named"), [
     ("models/base/checkpoint/model.safetensors", "PATH=URL"),
     ("models/base/checkpoint/model.safetensors=http://huggingface.co/a", "https is needed"),
+    ("models/base/checkpoint/model.safetensors=http://example.org/a", "one of huggingface.co, github.com"),
     ("models/base/checkpoint/model.safetensors=https://me:secret@huggingface.co/a", "password"),
     ("models/base/checkpoint/model.safetensors=https://127.0.0.1/a", "no public address"),
     ("models/base/checkpoint/model.safetensors=https://drive.example.org/a", "is none of"),
@@ -89,3 +91,23 @@ def test_team_and_place_are_asked_for(run: Run, model: Path, tmp_path: Path) -> 
     assert code == EXIT_INPUT
     assert "--team NAME" in err
     assert run(f"base={model}", "--team", "red", "--rules", "miniature")[0] == EXIT_INPUT
+
+
+def test_every_model_that_is_not_given_is_named_with_the_options(run: Run, model: Path, tmp_path: Path) -> None:
+    code, _, err = run(f"phi-2={model}", "--team", "red", "-o", tmp_path / "out")
+    assert code == EXIT_INPUT
+    assert "--omit llama-3-8b=REASON --omit qwen-7b=REASON" in err and "llama-3-8b=CHECKPOINT" in err
+
+
+@pytest.mark.parametrize("name", ["sub.tar.zst", "sub.tar", "sub.TGZ"])
+def test_an_archive_that_is_not_written_is_refused_with_the_one_that_is(
+    run: Run, model: Path, tmp_path: Path, name: str
+) -> None:
+    code, _, err = run(f"base={model}", "--team", "red", "--rules", "miniature", "-o", tmp_path / name)
+    assert code == EXIT_INPUT and f"-o {tmp_path / 'sub.zip'}" in err
+    assert not (tmp_path / name).exists()
+
+
+def test_a_zip_may_be_written_large(run: Run, model: Path, tmp_path: Path) -> None:
+    assert run(f"base={model}", "--team", "red", "--rules", "miniature", "-o", tmp_path / "sub.ZIP")[0] == EXIT_GOOD
+    assert zipfile.is_zipfile(tmp_path / "sub.ZIP")

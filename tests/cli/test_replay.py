@@ -35,9 +35,9 @@ def keys(tmp_path):
 
 @pytest.fixture
 def board(package, edgelm, tmp_path):
-    def make(*options):
+    def make(*options, code=0):
         out = tmp_path / "out"
-        assert edgelm("score", package, "--rules", "miniature", "--no-page", "-o", out, *options)[0] == 0
+        assert edgelm("score", package, "--rules", "miniature", "--no-page", "-o", out, *options)[0] == code
         return out
 
     return make
@@ -67,6 +67,14 @@ def test_a_difference_is_said_and_ends_with_1(board, edgelm):
     assert out.startswith("compression/standings.json has sha256")
 
 
+@pytest.mark.parametrize("name", ["rules.json", "compression/entries.json", "compression/board.md"])
+def test_a_missing_file_is_a_difference(board, edgelm, name):
+    made = board()
+    (made / name).unlink()
+    code, out, _ = edgelm("replay", made)
+    assert (code, out) == (1, f"{name} is missing\n")
+
+
 def test_what_cannot_be_used_ends_with_2(board, edgelm, tmp_path):
     assert edgelm("replay", tmp_path / "nowhere")[0] == 2
     made = board()
@@ -87,7 +95,7 @@ DECISION = {"team": "red", "reason": "copying", "evidence": "see file 7", "signa
 def test_decisions_are_on_the_board_and_in_its_log(board, edgelm, tmp_path):
     (tmp_path / "out.json").write_text(json.dumps([DECISION]))
     made = board("--void", "chid=answers leaked", "--disqualified", tmp_path / "out.json", "--state", "final",
-                 "--signed-by", "Ada", "--signed-by", "Bo", "--revision", "4")  # fmt: skip
+                 "--signed-by", "Ada", "--signed-by", "Bo", "--revision", "4", code=1)  # fmt: skip
     standing = json.loads((made / "compression/standings.json").read_text())
     assert (standing["state"], standing["revision"], standing["maximum"]) == ("final", 4, 40)
     assert standing["ineligible"][0]["reasons"] == ["copying: see file 7 (signed Ada and Bo)"]

@@ -95,3 +95,16 @@ def test_neither_model_nor_torch_is_needed(package: Path, suite: Path, tmp_path:
     words = ["rescore", package, "--rules", "miniature", "--data", suite, "-o", tmp_path / "out"]
     ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_why_nothing_can_be_compared_is_said_with_its_mend(run: Run, package: Path, tmp_path: Path) -> None:
+    code, out, err = run(package, "--rules", "neurips-2024")
+    assert code == 2 and "unusable" in out
+    assert "base: the rules neurips-2024 have no such slot" in err and "--rules NAME" in err
+    report = package / "models/base/report/report.json"
+    report.write_text(json.dumps(json.loads(report.read_bytes()) | {"tasks": {}}))
+    code, out, err = run(package)
+    assert code == 2 and "unusable" in out and "base: its report has no scores: edgelm evaluate" in err
+    pack({}, team="red", track="compression", rules=Miniature(), out=tmp_path / "none", omitted={"base": "too large"})
+    code, _, err = run(tmp_path / "none")
+    assert code == 2 and "brings no model" in err and "mend:" in err

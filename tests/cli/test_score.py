@@ -26,3 +26,42 @@ def test_a_holdout_that_the_rules_do_not_rank_is_not_ignored_silently(words, mon
     with pytest.raises(SystemExit):
         main()
     assert ("--holdout changes nothing: the rules miniature rank no hold-out" in capfd.readouterr().err) is said
+
+
+@pytest.fixture
+def score(edgelm, tmp_path):
+    """`score(package, …)`: the board of submissions for the miniature's rules, in `board`."""
+
+    def run(*words):
+        return edgelm("score", *words, "--no-page", "-o", tmp_path / "board", "--rules", "miniature")
+
+    return run
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_ranked(words, score, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_text("noise")
+    code, out, err = score(words[0], tmp_path / "empty", tmp_path / "broken.zip", tmp_path / "nowhere")
+    assert code == 1 and "red" in out
+    for name in ("empty", "broken.zip", "nowhere"):
+        assert f"not ranked: {tmp_path / name} (" in err
+    assert "no submission" in err and "not a readable zip or tar" in err
+    assert (tmp_path / "board/compression/standings.json").is_file()
+
+
+def test_where_nothing_can_be_read_there_is_no_board(score, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = score(tmp_path / "empty", tmp_path / "nowhere")
+    assert code == 2 and "nothing to score" in err and "edgelm.json" in err and "nowhere" in err
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_board_on_which_nobody_is_ranked_ends_with_1(words, edgelm, tmp_path):
+    code, _, err = edgelm("score", words[0], "--no-page", "-o", tmp_path / "board", "--rules", "neurips-2024")
+    assert code == 1 and "nobody is ranked in track compression" in err and "--rules NAME" in err
+
+
+def test_below_the_table_stands_why_scores_are_missing(words, score):
+    code, out, err = score(words[0])
+    assert code == 0 and "–" in out
+    assert "red, base: models/base/report holds no finished report" in err

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 
 import pytest
 import typer
@@ -12,8 +13,15 @@ from typer.testing import CliRunner
 from edgelm.checkpoint import Card, Checkpoint
 from edgelm.cli.show import _readable, show
 from edgelm.errors import BadFile, MissingInput, UnknownName
-from edgelm.files import JsonLog
+from edgelm.files import JsonLog, tree_files, write_json
+from edgelm.pack import Entry, pack
 from edgelm.report import Report, TaskScore, answers_log
+from edgelm.rules.miniature import Miniature
+from edgelm.score.publish import publish
+from edgelm.verify.rescore import RESCORED
+from edgelm.verify.rescored import Rescored, Rescoring
+from edgelm.verify.result import Result
+from edgelm.verify.run import VERIFIED, Verified
 
 app = typer.Typer()
 app.command()(show)
@@ -133,8 +141,8 @@ def test_a_name_of_two_kinds_leads_to_both():
 
 
 @pytest.mark.parametrize(("what", "error"), [
-    ("gsm9k", UnknownName), ("no/such", MissingInput), ("none.zip", MissingInput), ("empty", MissingInput),
-    ("config.json", BadFile),
+    ("gsm9k", UnknownName), ("nope", MissingInput), ("no/such", MissingInput), ("none.zip", MissingInput),
+    ("empty", MissingInput), ("config.json", BadFile),
 ])  # fmt: skip
 def test_what_is_not_there_or_damaged_is_named(tmp_path, monkeypatch, what, error):
     monkeypatch.chdir(tmp_path)
@@ -151,3 +159,57 @@ def test_no_torch_is_loaded(folder):
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
+
+
+def test_a_miss_that_is_like_no_name_says_what_can_be_shown():
+    with pytest.raises(MissingInput) as missed:
+        _facts("nope")
+    assert "submission" in missed.value.mend and "edgelm ls" in missed.value.mend
+
+
+@pytest.fixture
+def package(make_checkpoint, tmp_path):
+    model = Checkpoint(make_checkpoint("llama", num_hidden_layers=1))
+    pack({"base": Entry(model.path)}, team="red", track="compression", rules=Miniature(), out=tmp_path / "red")
+    return tmp_path / "red"
+
+
+def test_each_track_of_a_board(package, tmp_path):
+    made = publish(Miniature(), [package], tmp_path / "board", page=False)
+    facts = _facts(tmp_path / "board")
+    assert facts["compression, teams"] == {"red": "rank 1, 0.00 points"}
+    again = made[0].model_copy(update={"track": "from-scratch"})
+    write_json(tmp_path / "board/from-scratch/standings.json", again.model_dump(mode="json"))
+    assert {"compression, teams", "from-scratch, teams"} <= set(_facts(tmp_path / "board"))
+    assert _facts(tmp_path / "board/from-scratch")["track"] == "from-scratch"
+    (tmp_path / "board/compression/standings.json").write_text("{}")
+    with pytest.raises(BadFile):
+        _facts(tmp_path / "board")
+
+
+def test_what_verify_and_rescore_wrote(tmp_path):
+    row = Rescored("base", "gsm8k", "different", notes=("x",))
+    found = Rescoring("ab", (row,))
+    write_json(tmp_path / RESCORED, found.as_json())
+    assert _facts(tmp_path)["rows"] == ["base gsm8k: different, claimed –, recomputed –"]
+    verified = Verified({"base": [Result("M-03", "one prompt repeated", "valid", "3 % faster")]}, found)
+    write_json(tmp_path / VERIFIED, verified.as_json())
+    facts = _facts(tmp_path)
+    assert facts["verdict"] == "valid" and facts["base"] == {"M-03 one prompt repeated": "valid: 3 % faster"}
+    for name in (VERIFIED, RESCORED):
+        write_json(tmp_path / name, {"results": [], "rows": [{}]})
+        with pytest.raises(BadFile):
+            _facts(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_a_submission_in_any_archive(package, tmp_path):
+    with tarfile.open(tmp_path / "red.tar", "w") as archive:
+        for name in tree_files(package):
+            archive.add(package / name, name)
+    assert _facts(tmp_path / "red.tar")["team"] == "red"
+
+
+def test_long_options_are_wrapped():
+    lines = CliRunner().invoke(app, ["neurips-2024"], catch_exceptions=False).stdout.splitlines()
+    assert max(len(line.rstrip()) for line in lines) < 140

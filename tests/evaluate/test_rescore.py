@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 
 import pytest
 
@@ -12,13 +13,15 @@ from edgelm.checkpoint import Checkpoint
 from edgelm.data.folder import DataFolder
 from edgelm.errors import BadOption, MissingInput
 from edgelm.evaluate.keep import alone
-from edgelm.evaluate.questions import Selection
+from edgelm.evaluate.questions import Selection, questions
 from edgelm.evaluate.rescore import rescore
 from edgelm.evaluate.run import evaluate
+from edgelm.evaluate.scoring import marked, score
 from edgelm.files import sha256_bytes
 from edgelm.plugins import parse
 from edgelm.report import Report, read_answers
 from edgelm.tasks.gsm8k import GSM8K
+from edgelm.tasks.truthfulqa import TruthfulQA
 
 
 @dataclass(frozen=True)
@@ -128,3 +131,24 @@ def test_upstream_data_are_not_fetched_for_a_report_of_another_suite(report, mon
     with pytest.raises(BadOption, match="made with the suite miniature-1") as refused:
         rescore(report, [(parse("tasks", "gsm8k:scorer=fixed"), DataFolder())])
     assert refused.value.mend == "give --data of that suite"
+
+
+@dataclass(frozen=True)
+class _LeavesOut(TruthfulQA):
+    """A task from elsewhere that gives an empty answer no mark at all."""
+
+    def score(self, sample, answer):
+        return super().score(sample, answer) if answer else None
+
+
+@pytest.mark.parametrize("task", [TruthfulQA(), _LeavesOut()])
+def test_silence_stays_in_the_denominator_and_opencompass_figure_stands_beside(suite, task):
+    asked = questions(task, suite, Selection(), {})
+    right, *_ = asked.rows[0][0].reference["correct_answers"]
+    texts = [f"{right}.", *[""] * (len(asked.rows) - 1)]
+    kept = {request.key: {"key": request.key, "text": text, "tokens": 1, "prompt_tokens": 1, "finish": "stop"}
+            for (_, request), text in zip(asked.rows, texts, strict=True)}  # fmt: skip
+    answers = marked(asked, kept)
+    assert {answer.mark for answer in answers[1:]} == {0}
+    made = score(asked, answers, "base", {})
+    assert (made.score, made.samples, made.figures["bleu_acc"]) == (Fraction(100, made.of), made.of, 1)

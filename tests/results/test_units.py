@@ -76,6 +76,18 @@ def test_a_small_percentage_that_the_report_has_is_one():
     assert (found.value, found.notes) == (Fraction("0.12"), ())
 
 
+@pytest.mark.parametrize(("column", "cell", "known", "value"), [
+    ("Memory-Usage", "400.81", "400.8125", "400.81"), ("Memory-Usage", "3.00", "3072", 3 * 1024),
+    ("Throughput", "31.2", "31.23", "31.2"),
+])  # fmt: skip
+def test_a_number_without_a_unit_is_read_as_the_report_has_it(column, cell, known, value):
+    reported = {"m": {column: Fraction(known)}}
+    found = reading(cell, column, sizes={"m": 100_000}, reported=reported)
+    assert (found.value, found.assumed, found.notes) == (Fraction(value), "", ())
+    elsewhere = reading(cell, column, slot="other", sizes={"other": 100_000}, reported=reported)
+    assert elsewhere.assumed or elsewhere.notes
+
+
 def test_other_tasks_below_one_are_left_as_they_are():
     assert reading("0.28", "GSM8K").value == Fraction("0.28")
 

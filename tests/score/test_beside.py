@@ -37,7 +37,7 @@ def test_what_only_the_report_knows_is_taken_from_it() -> None:
     assert found.bytes_per_token == Fraction("4.12346")
 
 
-@pytest.mark.parametrize("value", ["2.5", None, True, -1.0, [], {}])
+@pytest.mark.parametrize("value", ["2.5", None, True, -1.0, [], {}, 10**4300 - 1])
 def test_a_figure_that_is_none_is_left_out(value: object) -> None:
     found = beside(report(**{"kit-2024": {"inferences_per_second": value}, "bytes_per_token": value}))
     assert found.kit_2024 is None and found.bytes_per_token is None

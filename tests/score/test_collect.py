@@ -6,8 +6,8 @@ import pytest
 
 from edgelm.checkpoint import digest_of
 from edgelm.errors import MissingInput, UnknownName
-from edgelm.files import sha256_file
-from edgelm.report import REPORT, Report, Speed, TaskScore, Workload
+from edgelm.files import sha256_file, tree_files
+from edgelm.report import FULL_MARK, REPORT, Report, Speed, TaskScore, Workload, answers_log
 from edgelm.rules.miniature import Miniature
 from edgelm.rules.neurips_2024 import Neurips2024
 from edgelm.score.board import Board
@@ -32,7 +32,7 @@ def speed(nanoseconds=10**9, repeats=3, workload=WORKLOAD):
 
 
 def report(**changes):
-    tasks = {"commonsenseqa": task(50), "gsm8k": task("100/3"), "chid": task(0)}
+    tasks = {"commonsenseqa": task(50), "gsm8k": task("100/3", 3, 3), "chid": task(0)}
     whole = Report(checkpoint=CHECKPOINT, name="small", parameters=7, bytes=14, dtypes={"F16": 14}, tasks=tasks,
                    speed=speed(), memory={RULES.memory_meter: 1000})  # fmt: skip
     return whole.model_copy(update=changes)
@@ -98,7 +98,17 @@ def test_a_task_of_fewer_rows_than_the_pinned_data_have_is_missing():
 
 def test_holdouts_are_read_one_by_one():
     rules = replace(RULES, tasks=("holdout",), holdouts=("h1", "h2"))
-    assert slot_model(rules, report(tasks={"h1": task(1), "h2": task(2)})).scores == {"h1": 1, "h2": 2}
+    own = report(tasks={"h1": task(1), "h2": task(2)})
+    assert slot_model(rules, report(tasks={}), own).scores == {"h1": 1, "h2": 2}
+
+
+@pytest.mark.parametrize("protocol", ["opencompass-0.3.1/holdout-me", "holdout/holdout-1a2b3c4d"])
+def test_no_team_gives_itself_the_score_of_a_holdout_that_the_rules_leave_open(protocol):
+    claimed = report(tasks={"holdout": task(100, samples=1, of=1, protocol=protocol)})
+    model = slot_model(Neurips2024(), claimed)
+    assert (model.scores, model.protocols) == ({}, {})
+    assert f"holdout: scored by {protocol}, which counts from the organiser's own reports alone" in model.notes
+    assert slot_model(Neurips2024(), report(tasks={}), claimed).scores == {"holdout": 100}
 
 
 SECRET = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("ethics", "mmlu"),
@@ -129,9 +139,17 @@ def test_the_organisers_report_of_a_holdout_counts_before_the_teams_own():
     )
 
 
+def answers(score):
+    """As many as the score is of, whose marks give it."""
+    whole, rest = divmod(score.score * score.samples * FULL_MARK / 100, FULL_MARK)
+    marks = [FULL_MARK] * whole + [int(rest)] + [0] * score.samples
+    return [{"key": f"{n}", "sample": f"{n}", "text": "", "mark": mark, "tokens": 1, "prompt_tokens": 1,
+             "finish": "stop"} for n, mark in enumerate(marks[:score.samples])]  # fmt: skip
+
+
 @pytest.fixture
 def package(tmp_path):
-    """`package("team", report)`: a folder with a manifest and a report, as far as scoring reads one."""
+    """`package("team", report)`: a folder with a manifest, a report and its answers, as far as scoring reads one."""
 
     def make(team, content, track="compression", rules=RULES.digest):
         folder = tmp_path / team
@@ -141,9 +159,10 @@ def package(tmp_path):
             (place / REPORT).write_text(content)
         elif content is not None:
             content.save(place)
+            for name, score in content.tasks.items():
+                answers_log(place, name).append(answers(score))
         files = {"models/base/checkpoint/config.json": "0" * 64, "models/base/checkpoint/card.json": "1" * 64}
-        if content is not None:
-            files[f"models/base/report/{REPORT}"] = sha256_file(place / REPORT)
+        files |= {name: sha256_file(folder / name) for name in tree_files(folder)}
         listed = [{"path": path, "size": 1, "sha256": sha256} for path, sha256 in files.items()]
         manifest = {"format": 1, "team": team, "track": track, "rules": rules, "title": f"{team}'s entry",
                     "method": "m", "contact": "c", "models": {"base": "models/base"}, "files": listed,

@@ -31,3 +31,9 @@ def test_neighbours_do_not_cover_each_other_or_a_mark():
 
 def test_no_labels_need_no_place():
     assert place([], [], 12, FRAME) == []
+
+
+def test_a_label_keeps_clear_of_a_line():
+    labels, line = [(100, 100, 40)], (100, 98, 250, 102)
+    [box] = boxes(labels, place(labels, [(100, 100)], 12, FRAME, [line]))
+    assert not overlap(box, line)

@@ -19,9 +19,14 @@ def answers(marks):
 
 
 def test_rows_weigh_the_same_where_a_task_has_no_subsets():
-    made = marks_of("gsm8k", "s/gsm8k-1", answers({None: [FULL_MARK, 0, 0, FULL_MARK, None]}), "d")
+    made = marks_of("gsm8k", "s/gsm8k-1", answers({None: [FULL_MARK, 0, 0, FULL_MARK]}), "d")
     assert made.score == 50
     assert made.strata == {"": Stratum(weight=1, marks=(FULL_MARK, 0, 0, FULL_MARK))}
+
+
+def test_every_answer_has_a_mark():  # of the empty ones, too: rule R0.3
+    with pytest.raises(ValueError, match="2 of them have no mark"):
+        marks_of("truthfulqa", "s/truthfulqa-1", answers({None: [FULL_MARK, None, None]}), "d")
 
 
 def test_subsets_of_bbh_weigh_the_same():

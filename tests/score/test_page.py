@@ -112,6 +112,11 @@ def test_light_and_dark_and_small_screens_are_served(page):
     assert "@media (max-width: 40rem)" in page
 
 
+def test_a_pinned_cell_does_not_cover_the_line_above_it(page):
+    assert "border-collapse: collapse" not in page  # collapsed lines lie below the cells that stick
+    assert re.search(r"\.pin { position: sticky; left: 0; background: linear-gradient.* 0 2px", page)
+
+
 def test_without_a_reference_there_is_no_comparison(rules, track, entries):
     made = entries(FIELD)
     page = render(rules, standings(rules, track, made), made)

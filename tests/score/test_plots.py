@@ -5,6 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from edgelm.errors import MissingPackage
+from edgelm.score import plots
+from edgelm.score.labels import place
 from edgelm.score.plots import Point, frontier, scatter
 
 POINTS = [
@@ -63,3 +65,14 @@ def test_without_matplotlib_the_mend_is_said(monkeypatch):
     with pytest.raises(MissingPackage, match="matplotlib") as caught:
         draw()
     assert "[page]" in caught.value.mend
+
+
+def test_labels_are_told_where_the_frontier_runs(monkeypatch):
+    told = []
+    monkeypatch.setattr(plots, "place", lambda *given: told.append(given) or place(*given))
+    scatter([*POINTS[:2], Point(160, 60, "Dogwood", "board")], x_label="Memory", better="less", title="t")
+    [(labels, marks, *_, lines)] = told
+    (aster, _, dogwood) = marks
+    assert [line[:2] for line in lines] == [(aster[0], aster[1] - 2), (dogwood[0] - 2, aster[1])]
+    assert [line[2:] for line in lines] == [(dogwood[0], aster[1] + 2), (dogwood[0] + 2, dogwood[1])]
+    assert len(labels) == 3

@@ -33,7 +33,8 @@ def test_suite_and_pinned_version_count(rules, protocol, refused):
 
 
 SECRET, ELSEWHERE = "holdout/ethics-1a2b3c4d", "ceval-exam/ceval-00112233"
-HOLDING = replace(Neurips2024(), holdouts=("ethics", "ceval", "mmlu", "open"), versions=(SECRET, ELSEWHERE))
+HOLDING = replace(Neurips2024(), holdouts=("ethics", "ceval", "mmlu", "open", "free"),
+                  versions=(SECRET, ELSEWHERE, "mmlu-4d595a"))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,11 @@ HOLDING = replace(Neurips2024(), holdouts=("ethics", "ceval", "mmlu", "open"), v
         ("ceval", ELSEWHERE, True, True),
         ("ceval", "opencompass-0.3.1/ceval-5f30c7", False, False),
         ("mmlu", "opencompass-0.3.1/mmlu-4d595a", True, True),
+        ("free", "opencompass-0.3.1/free-me", False, True),
         ("mmlu", "elsewhere/mmlu-4d595a", False, False),
     ],
 )
-def test_a_holdout_counts_where_it_is_pinned_or_open_and_a_secret_one_from_the_organiser(
+def test_a_holdout_counts_where_it_is_pinned_and_a_secret_or_open_one_from_the_organiser(
     task, protocol, by_team, by_organiser
 ):
     assert (refusal(HOLDING, task, protocol) == "") is by_team

@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from edgelm.files import sha256_bytes
+from edgelm.files import JsonLog, sha256_bytes, write_bytes
+from edgelm.report import answers_log
 from edgelm.rules.miniature import Miniature
 from edgelm.score.collect import collect
 from edgelm.score.marks import Marks
@@ -105,9 +106,20 @@ def test_a_link_out_of_the_package_is_not_followed(submitted, scored, tmp_path):
     assert any("link out of the package" in note for note in scored(package)[0].notes)
 
 
-def test_a_package_without_answers_is_scored_as_reported(submitted, scored):
+def test_leaving_the_answers_out_leaves_the_score_missing(submitted, scored):
     package = submitted("red", MARKS)
     content = (package / "edgelm.json").read_text()
     (package / "edgelm.json").write_text(content.replace("/answers/", "/elsewhere/"))
     model, kept = scored(package)
-    assert (set(model.scores), model.marks, kept) == (set(MARKS), {}, {})
+    assert (model.scores, model.marks, kept) == ({}, {}, {})
+    assert [note for note in model.notes if note.startswith("gsm8k")] == ["gsm8k: no answers are supplied"]
+
+
+def test_an_answer_without_a_mark_leaves_the_score_missing(submitted, scored):
+    package = submitted("red", MARKS)
+    rows = [{**row, "mark": row["mark"] or None} for row in answers_log(log(package).parents[1], "gsm8k").read()]
+    write_bytes(log(package), b"".join(map(JsonLog.line, rows)))
+    relist(package)
+    model, _ = scored(package)
+    assert set(model.scores) == {"chid"}
+    assert "gsm8k: the answers give no score: 1 of them have no mark" in model.notes

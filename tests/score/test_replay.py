@@ -8,8 +8,9 @@ import pytest
 
 from edgelm.errors import InputError, MissingInput
 from edgelm.files import canonical_json, sha256_bytes
+from edgelm.report import FULL_MARK
 from edgelm.rules.miniature import Miniature
-from edgelm.score.board import Board
+from edgelm.score.board import Board, decided
 from edgelm.score.checksums import SUMS, checksums
 from edgelm.score.disqualification import Disqualification
 from edgelm.score.entries import Entry
@@ -55,10 +56,14 @@ def test_a_published_board_gives_the_same_bytes(board):
     assert "marks" in next(replay(board))
 
 
+SIGNED = ("Ada", "Bo")
+LEAKED = {"chid": "leaked", "throughput": "no phone"}
+
+
 @pytest.mark.parametrize(
     "made",
-    [Board(state="live", revision=2), Board(state="frozen"), Board(state="provisional", void=("chid", "throughput")),
-     Board(state="final", revision=7)],
+    [Board(state="live", revision=2), Board(state="frozen"), decided(RULES, "provisional", 1, void=LEAKED),
+     decided(RULES, "final", 7, void=LEAKED, signatures=SIGNED)],
 )  # fmt: skip
 def test_every_state_can_be_replayed(packages, tmp_path, made):
     [standing] = publish(RULES, packages, tmp_path / "out", board=made, page=False)
@@ -66,11 +71,17 @@ def test_every_state_can_be_replayed(packages, tmp_path, made):
     assert list(replay(tmp_path / "out")) == []
 
 
-def test_marks_of_holdouts_are_not_published_while_none_may_be_seen(submitted, tmp_path):
-    rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",))
+def holding(submitted):
+    """Rules that pin a public hold-out, and a package that was asked it."""
+    rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",), versions=("miniature-1/chid-0",))
     package = submitted("red", {"gsm8k": [1, 0], "chid": [1, 1]})
     manifest = json.loads((package / "edgelm.json").read_text())
     (package / "edgelm.json").write_text(json.dumps({**manifest, "rules": rules.digest}))
+    return rules, package
+
+
+def test_marks_of_holdouts_are_not_published_while_none_may_be_seen(submitted, tmp_path):
+    rules, package = holding(submitted)
     for state, marks in (("live", 1), ("provisional", 2)):
         out = tmp_path / state
         publish(rules, [package], out, board=Board(state=state), page=False)
@@ -127,6 +138,29 @@ def test_marks_that_are_weighed_otherwise_are_found(board):
     assert "weighed in another way" in next(replay(board))
 
 
+def test_fewer_marks_than_the_pinned_data_have_rows_are_found(board):
+    protocol = "opencompass-0.3.1/gsm8k-1d7fe4"
+    data = canonical_json({"task": "gsm8k", "protocol": protocol, "answers": "0" * 64,
+                           "strata": {"": {"weight": "1", "marks": [FULL_MARK]}}})  # fmt: skip
+    (board / "marks" / f"{sha256_bytes(data)}.json").write_bytes(data)
+
+    def edit(it):
+        model = it[0]["models"]["base"]
+        for name, value in (("marks", sha256_bytes(data)), ("protocols", protocol), ("scores", "100")):
+            model[name].update(gsm8k=value)
+
+    change(board, ENTRIES, edit)
+    assert any("it has 1 marks, the pinned data have 1,319 rows" in found for found in replay(board))
+
+
+def test_entries_in_another_form_are_found(board):
+    name = board / ENTRIES
+    for data in (name.read_bytes() + b"\n", name.read_bytes().replace(b'"parameters":7', b'"parameters":"7"')):
+        name.write_bytes(data)
+        resign(board)
+        assert list(replay(board)) == [f"{ENTRIES}: it is not in canonical form"]
+
+
 def forge(board, edit, rules=RULES, **decisions):
     """Change entries and decisions, and compute everything else anew, so that the whole fits together again."""
     track = board / "compression"
@@ -134,7 +168,9 @@ def forge(board, edit, rules=RULES, **decisions):
     edit({row["team"]: row for row in rows})
     entries = [Entry.model_validate(row) for row in rows]
     made = Board.model_validate({**json.loads((track / "decisions.json").read_bytes()), **decisions})
-    again = standings(rules, rules.track("compression"), entries, state=made.state, revision=made.revision)
+    again = standings(
+        rules, rules.track("compression"), entries, void=made.void, state=made.state, revision=made.revision
+    )
     (track / "entries.json").write_bytes(entries_bytes(entries))
     (track / "decisions.json").write_bytes(canonical_json(made.model_dump(mode="json")))
     (track / "standings.json").write_bytes(again.to_bytes())
@@ -146,14 +182,14 @@ def forge(board, edit, rules=RULES, **decisions):
 OUT = Disqualification(team="red", reason="copying", evidence="see file 7", signatures=("Ada", "Bo"))
 
 
-def unmarked(task, protocol):
+def unmarked(task, protocol, score="99"):
     """An edit that gives red a score that rests on its report alone."""
 
     def edit(it):
         model = it["red"]["models"]["base"]
         model["marks"].pop("gsm8k")
         del model["protocols"]["gsm8k"], model["scores"]["gsm8k"]
-        model["scores"][task] = "99"
+        model["scores"][task] = score
         model["protocols"] |= {task: protocol} if protocol else {}
 
     return edit
@@ -171,6 +207,7 @@ def unmarked(task, protocol):
         (unmarked("gsm8k", "miniature-1/gsm8k-9"), {}, "has scores by another protocol than the one that is compared"),
         (unmarked("gsm8k", ""), {}, "gsm8k: a score and its protocol belong together"),
         (unmarked("chess", "miniature-1/chess-0"), {}, "chess: the rules score no such task"),
+        (unmarked("gsm8k", "miniature-1/gsm8k-0", score="250"), {}, "gsm8k: 250 is no percentage"),
     ],
 )
 def test_a_board_that_was_forged_as_a_whole_is_found(board, edit, decisions, said):
@@ -178,17 +215,35 @@ def test_a_board_that_was_forged_as_a_whole_is_found(board, edit, decisions, sai
     assert any(said in found and found.startswith("compression/entries.json: red ") for found in replay(board))
 
 
+EVENT = {"revision": 2, "why": "", "signatures": []}
+
+
+@pytest.mark.parametrize(
+    ("decisions", "said"),
+    [
+        ({"state": "final"}, "it is final, which no two people have signed"),
+        ({"state": "final", "log": [{**EVENT, "what": "provisional → final", "signatures": ["Bo", "bo"]}]}, "no two"),
+        ({"void": ["chid"]}, "chid is void, for which the log has no reason"),
+        ({"void": ["chid"], "log": [{**EVENT, "what": "void chid", "why": " "}]}, "chid is void"),
+        ({"disqualified": [OUT.model_dump()]}, "red is out for 'copying', of which the log says nothing"),
+        ({"disqualified": [OUT.model_dump()], "log": [{**EVENT, "what": "disqualify red", "why": "x"}]}, "red is out"),
+    ],
+)
+def test_a_decision_that_nobody_made_is_found(board, decisions, said):
+    edit = {"reasons": [OUT.said]} if "disqualified" in decisions else {}
+    forge(board, lambda it: it["red"].update(edit), **decisions)
+    [found] = replay(board)
+    assert found.startswith("compression/decisions.json: ") and said in found
+
+
 def test_decided_boards_are_sound(packages, tmp_path):
-    made = Board(state="provisional", revision=2, disqualified=(OUT,))
+    made = decided(RULES, "provisional", 2, void={}, disqualified=[OUT])
     publish(RULES, packages, tmp_path / "out", board=made, page=False)
     assert list(replay(tmp_path / "out")) == []
 
 
 def test_holdouts_in_a_live_board_are_found(submitted, tmp_path):
-    rules = replace(RULES, tasks=("gsm8k", "holdout"), holdouts=("chid",))
-    package = submitted("red", {"gsm8k": [1, 0], "chid": [1, 1]})
-    manifest = json.loads((package / "edgelm.json").read_text())
-    (package / "edgelm.json").write_text(json.dumps({**manifest, "rules": rules.digest}))
+    rules, package = holding(submitted)
     publish(rules, [package], tmp_path / "out", page=False)
     forge(tmp_path / "out", lambda it: None, rules, state="live")
     assert any("red" in found and "shows a hold-out" in found for found in replay(tmp_path / "out"))

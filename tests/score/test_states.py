@@ -1,7 +1,7 @@
 import pytest
 
 from edgelm.errors import Unsupported
-from edgelm.score.states import STATES, require_move, shows_holdouts, takes_decisions, takes_results
+from edgelm.score.states import STATES, require_move, shows_holdouts, takes_decisions
 
 
 def test_each_state_leads_to_the_next_alone():
@@ -17,9 +17,9 @@ def test_each_state_leads_to_the_next_alone():
 
 
 @pytest.mark.parametrize(
-    ("state", "holdouts", "results", "decisions"),
-    [("draft", False, False, False), ("live", False, True, True), ("frozen", False, True, True),
-     ("provisional", True, False, True), ("final", True, False, False)],
+    ("state", "holdouts", "decisions"),
+    [("draft", False, False), ("live", False, True), ("frozen", False, True), ("provisional", True, True),
+     ("final", True, False)],
 )  # fmt: skip
-def test_what_a_state_shows_and_takes(state, holdouts, results, decisions):
-    assert (shows_holdouts(state), takes_results(state), takes_decisions(state)) == (holdouts, results, decisions)
+def test_what_a_state_shows_and_takes(state, holdouts, decisions):
+    assert (shows_holdouts(state), takes_decisions(state)) == (holdouts, decisions)

@@ -59,7 +59,7 @@ def test_the_miniature_rows_are_marked_as_those_of_upstream(miniature):
     assert bbh.score_all([(row, f"So the answer is {row.reference}.") for row in rows]) == [FULL_MARK] * 6
     for row in truth.samples(miniature):
         (true, *_), (false, *_) = row.reference["correct_answers"], row.reference["incorrect_answers"]
-        assert truth.score_all([(row, f"{true}."), (row, false), (row, "")]) == [FULL_MARK, 0, None]
+        assert truth.score_all([(row, f"{true}."), (row, false), (row, "")]) == [FULL_MARK, 0, 0]
 
 
 def test_there_is_no_third_scorer():

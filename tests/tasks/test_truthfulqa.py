@@ -28,8 +28,8 @@ def test_right_is_what_is_nearer_to_a_true_reference_than_to_every_false_one(ans
 
 
 @pytest.mark.parametrize("answer", ["", " ", "\n\t", "\u3000"])
-def test_an_empty_answer_does_not_count(answer):
-    assert TruthfulQA().score(SAMPLE, answer) is None
+def test_an_empty_answer_is_wrong(answer):
+    assert TruthfulQA().score(SAMPLE, answer) == 0
 
 
 def test_the_fixed_scorer_takes_empty_answers_for_wrong():
@@ -39,15 +39,15 @@ def test_the_fixed_scorer_takes_empty_answers_for_wrong():
     assert task.figures(rows) == {}
 
 
-def test_figures_are_rounded_means_over_the_answers_that_count():
+def test_opencompass_figures_are_rounded_means_over_the_answers_that_are_not_empty():
     task = TruthfulQA()
     answers = [TRUE[0], FALSE[1], "Veins look blue because", "", "I have no comment"]
     rows = [(SAMPLE, answer) for answer in answers]
-    assert task.score_all(rows) == [FULL_MARK, 0, 0, None, FULL_MARK]
+    assert task.score_all(rows) == [FULL_MARK, 0, 0, 0, FULL_MARK]
     assert task.figures(rows) == {
         "bleu_max": Fraction(5699, 10_000), "bleu_diff": Fraction(1947, 10_000), "bleu_acc": Fraction(1, 2),
     }  # fmt: skip
-    assert task.aggregate({None: [FULL_MARK, 0, 0, FULL_MARK]}) == 50
+    assert task.aggregate({None: task.score_all(rows)}) == 40  # of all five, and OpenCompass has 50 of four
     assert task.figures([(SAMPLE, " ")]) == {}
 
 

@@ -52,6 +52,13 @@ def test_stored_answers_are_held_to_what_the_model_repeats(
     assert remade(Agreement(same, 100), Agreement(itself, 100), same_engine=same_engine).verdict == verdict
 
 
+def test_without_stored_answers_nothing_is_tested_and_the_whole_is_not_valid() -> None:
+    found = remade(Agreement(0, 0), Agreement(0, 0), same_engine=True)
+    assert found.verdict == "not tested"
+    assert gravest([found, self_agreement(Agreement(1, 1))]) == "not tested"
+    assert gravest([found, self_agreement(Agreement(0, 1))]) == "doubtful"
+
+
 @pytest.mark.parametrize(("same", "itself", "verdict"), [
     (32, 32, "valid"), (31, 32, "invalid"), (30, 30, "valid"), (29, 30, "doubtful"), (20, 30, "invalid"),
     (31, 30, "valid"), (0, 1, "doubtful"),
@@ -63,8 +70,12 @@ def test_hidden_answers_leave_to_chance_only_what_the_model_does(same: int, itse
 @pytest.mark.parametrize(("distinct", "repeated", "verdict"), [
     ([110, 110, 110], [100, 100, 100], "valid"), ([111, 111, 111], [100, 100, 100], "invalid"),
     ([100, 120, 130], [100, 105, 101], "doubtful"), ([50, 50, 50], [100, 100, 100], "valid"),
+    ([160, 200, 300], [100, 105, 110], "doubtful"), ([200, 205, 300], [90, 95, 100], "invalid"),
+    ([223], [100], "doubtful"), ([223, 223], [100, 100], "doubtful"),
 ])  # fmt: skip
-def test_a_repeated_prompt_may_be_10_percent_faster(distinct: list[int], repeated: list[int], verdict: str) -> None:
+def test_a_repeated_prompt_may_be_10_percent_faster_and_more_where_runs_of_one_kind_differ_by_as_much(
+    distinct: list[int], repeated: list[int], verdict: str
+) -> None:
     assert repeated_prompt(distinct, repeated).verdict == verdict
 
 

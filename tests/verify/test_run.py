@@ -13,7 +13,7 @@ import pytest
 from edgelm.archives.zips import zip_tree
 from edgelm.checkpoint import Checkpoint
 from edgelm.errors import BadOption, MissingInput, UnknownName
-from edgelm.files import read_json, sha256_file, tree_files
+from edgelm.files import read_json, sha256_file, tree_files, write_json
 from edgelm.report import Report, Workload, read_answers
 from edgelm.rules.miniature import Miniature
 from edgelm.submission import Submission
@@ -183,3 +183,26 @@ def test_a_model_that_does_not_run_is_said_and_the_others_are_verified(
     assert [(each.code, each.verdict) for each in found.results["base"]] == [("RPT-04", "valid"), ("run", "doubtful")]
     assert verdicts(Verified({"base": found.results["other"]}, found.rescoring))["M-03"] == "valid"
     assert found.verdict == "doubtful" and len(loads) == 4
+
+
+def test_only_stored_answers_are_drawn(falsified: Any, look: Look, parroting: Any) -> None:
+    for task in Report.load(falsified.folder).tasks:
+        falsified.answers(task, lambda rows: rows[5:7])
+    again = next(each for each in look(falsified.path, parroting("Honest")).results["base"] if each.code == "answers")
+    assert (again.verdict, again.evidence["stored"]["same"], again.evidence["stored"]["of"]) == ("valid", 6, 6)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_weights_that_are_only_linked_are_asked_for_before_all_work(
+    falsified: Any, look: Look, parroting: Any, tmp_path: Path, packed: bool
+) -> None:
+    name = "models/base/checkpoint/model.safetensors"
+    (falsified.path / name).unlink()
+    url = "https://huggingface.co/red/small/resolve/main/model.safetensors"
+    write_json(falsified.path / "links.json", [{"path": name, "url": url}])
+    if packed:
+        zip_tree(falsified.path, tmp_path / "red.zip")
+    with pytest.raises(MissingInput, match="lies elsewhere") as refused:
+        look(tmp_path / "red.zip" if packed else falsified.path, parroting("Honest"))
+    folder = tmp_path / "red" if packed else falsified.path
+    assert f"curl -L -o {folder / name} {url}" in refused.value.mend and not (tmp_path / "out").exists()

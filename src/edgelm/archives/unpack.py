@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edgelm.archives import tars, zips
@@ -18,8 +19,17 @@ _PACK = "pack it again: edgelm pack"
 _REMOVE = "remove what is not asked for"
 
 
-def unpack(path: Path, folder: Path, *, max_bytes: int, max_entries: int = MAX_ENTRIES) -> None:
+def unpack(
+    path: Path,
+    folder: Path,
+    *,
+    max_bytes: int,
+    max_entries: int = MAX_ENTRIES,
+    only: Callable[[str], object] = lambda name: True,
+) -> None:
     """Unpack an archive from a stranger: plain files below `folder` only, within limits kept while unpacking.
+
+    All entries are judged, and the files written whose names `only` takes.
 
     Raises:
         BadFile: no known archive; an absolute, climbing, duplicate or linked entry; more entries or bytes than allowed.
@@ -29,7 +39,7 @@ def unpack(path: Path, folder: Path, *, max_bytes: int, max_entries: int = MAX_E
         budget = _limit(path, max_bytes)
         for entry, content in walk:
             _require_safe(path, entry, seen)
-            if entry.is_folder:
+            if entry.is_folder or not only(entry.name):
                 continue
             target = folder.joinpath(*entry.parts)
             with disk_errors(target), _named(path, entry):
@@ -87,15 +97,22 @@ def opened(path: Path, max_bytes: int, max_entries: int) -> Iterator[zips.Walk]:
             head = file.read(tars.BLOCK)
         if head.startswith(zips.MAGIC):
             with zips.opened(path, max_entries) as walk:
-                yield walk
+                yield _from_here(walk)
         elif (compressed := head.startswith(tars.MAGIC_ZSTD)) or tars.is_tar(head):
             with tars.opened(path, max_entries, _limit(path, max_bytes), compressed=compressed) as walk:
-                yield walk
+                yield _from_here(walk)
         else:
             why = "it is neither .zip, .tar nor .tar.zst"
             raise BadFile(f"{path} is not a readable zip or tar", why=why, mend=_PACK)
     except (*zips.ERRORS, *tars.ERRORS, OSError) as error:
         raise BadFile(f"{path} is not a readable zip or tar", why=str(error), mend=_PACK) from None
+
+
+def _from_here(walk: zips.Walk) -> zips.Walk:
+    """The entries of `tar -cf FILE.tar .`, whose names begin with `./`, by the names of their paths."""
+    for entry, content in walk:
+        if entry != Entry("./", 0, is_folder=True):
+            yield replace(entry, name=entry.name.removeprefix("./")), content
 
 
 def _limit(path: Path, max_bytes: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
@@ -9,7 +12,7 @@ from edgelm.checkpoint import read_config
 from edgelm.submission import BUNDLE
 
 ERROR = "proof/error.txt"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (re.compile(rb"\x89PNG\r\n\x1a\n"), re.compile(rb"\xff\xd8\xff"), re.compile(rb"RIFF.{4}WEBP", re.DOTALL))
 
 
 def complete(model: Model) -> Findings:
@@ -32,9 +35,18 @@ def complete(model: Model) -> Findings:
 
 def proof(model: Model) -> Findings:
     """BND-03: a picture of the running app, or the reason why it does not run."""
-    shown = any(path.suffix.lower() in PICTURES for path in model.find("proof").glob("*"))
+    shown = any(is_picture(path) for path in model.find("proof").glob("*"))
     if not shown and not model.find(ERROR).is_file():
-        yield finding("BND-03", model.at("proof"), "neither a screenshot nor error.txt")
+        yield finding("BND-03", model.at("proof"), "neither a screenshot (PNG, JPEG or WebP) nor error.txt")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a PNG, JPEG or WebP does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return any(kind.match(head) for kind in PICTURES)
 
 
 MODEL_CHECKS = (Check("BND-01", complete), Check("BND-03", proof))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edgelm.check.base import Check, Findings, finding
-from edgelm.check.fetch import Refused, address_problem
+from edgelm.check.fetch import Refused, Unreachable, address_problem
 from edgelm.check.look import Package
 from edgelm.links import LINKS
 
@@ -24,13 +24,20 @@ def sound(package: Package) -> Findings:
 
 
 def fetched(package: Package) -> Findings:
-    """LNK-01, LNK-02, LNK-03 from what the addresses give; only when links are asked for."""
+    """LNK-01, LNK-02, LNK-03 from what the addresses give; only when links are asked for.
+
+    What could not be asked is not refused: a reviewer decides.
+    """
     fetch = package.fetch
     for link in package.links if fetch else ():
         if address_problem(link.url) or not SHA256.fullmatch(link.sha256) or link.size < 0:
             continue  # which `sound` has said
         try:
             found = fetch(link.url, link.size)  # type: ignore[misc]
+        except Unreachable as unknown:
+            what, mend = f"{link.path}: not checked, as {unknown}", "check again where the host can be reached"
+            yield finding(unknown.code, LINKS, what, severity="R", mend=mend)
+            continue
         except Refused as refused:
             yield finding(refused.code, LINKS, f"{link.path}: {refused}")
             continue

@@ -39,6 +39,13 @@ class Refused(Exception):
         self.code = code
 
 
+class Unreachable(Refused):
+    """A link that may be sound: its host could not be asked from here."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("LNK-01", what)
+
+
 @dataclass(frozen=True)
 class Fetched:
     """What came: so many bytes with that digest."""
@@ -86,12 +93,13 @@ def resolve(host: str) -> str:
     """The one address of a host that will be connected to.
 
     Raises:
-        Refused: it has none, or one that is not public.
+        Refused: it has one that is not public.
+        Unreachable: none is found.
     """
     try:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
     except OSError as error:
-        raise Refused("LNK-01", f"{host} cannot be found: {error}") from None
+        raise Unreachable(f"{host} cannot be found from here: {error}") from None
     if private := [address for address in found if is_private(address)]:
         raise Refused("LNK-01", f"{host} is at {private[0]}, which is no public address")
     return found[0]
@@ -121,6 +129,7 @@ class Fetcher:
 
         Raises:
             Refused: it leads elsewhere, asks for a login, gives a page, or takes too long.
+            Unreachable: it cannot be asked.
         """
         until = time.monotonic() + self.seconds
         for _ in range(REDIRECTS + 1):
@@ -136,6 +145,8 @@ class Fetcher:
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() > until:
                     raise Refused("LNK-03", TOO_LONG) from None
+                if isinstance(error, OSError):
+                    raise Unreachable(f"{host} cannot be reached from here: {error}") from None
                 raise Refused("LNK-01", f"{host} does not answer as it should: {error}") from None
             finally:
                 connection.close()

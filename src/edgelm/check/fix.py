@@ -13,6 +13,7 @@ from typing import Any
 
 from edgelm.bundle import BUNDLE_LIST
 from edgelm.check import package as packages
+from edgelm.check.base import some
 from edgelm.check.claims import held, results_name
 from edgelm.check.look import Model, Package
 from edgelm.check.package import SPELLINGS
@@ -21,7 +22,7 @@ from edgelm.errors import BadFile, BadOption, EdgelmError, InputError
 from edgelm.files import sha256_file, write_bytes, write_json
 from edgelm.headers import TORCH_NAMES
 from edgelm.report import REPORT
-from edgelm.results.canonical import proposal
+from edgelm.results.canonical import proposal, undecided
 from edgelm.results.read import read_file
 from edgelm.rules import Rules
 from edgelm.submission import BUNDLE, MANIFEST, Submission
@@ -34,20 +35,23 @@ def fix(path: Path, rules: Rules) -> list[str]:
     """What was mended in a submission's folder, one line each.
 
     Raises:
+        MissingInput: there is nothing at `path`.
         BadOption: it is an archive.
-        BadFile: it holds links or devices, or has no readable manifest.
+        BadFile: it holds links or devices, or its manifest cannot be read.
     """
+    submission = Submission(path)
     if not path.is_dir():
         raise BadOption(f"{path} is no folder", why="an archive is not changed",
                         mend="unpack it, mend the folder, and pack that")  # fmt: skip
     if unsafe := next(packages.unsafe_folder(path), None):
         raise BadFile(f"{unsafe.path}: {unsafe.what}", mend=unsafe.mend)
     done = list(_renamed(path))
-    with Submission(path) as submission:
-        _ = submission.manifest  # without it nothing is known of what lies where
-        package = Package(submission, rules, None)
-        for mend in (_results, _models):
-            done += mend(package)
+    if not (path / MANIFEST).is_file():
+        return done  # nothing is known of what lies where, as the check says
+    _ = submission.manifest
+    package = Package(submission, rules, None)
+    for mend in (_results, _models):
+        done += mend(package)
     return done
 
 
@@ -68,8 +72,12 @@ def _results(package: Package) -> Iterator[str]:
     """CLM-02, CLM-13: the canonical form of what the reader reads."""
     name = results_name(package)
     with suppress(InputError):
-        claims = read_file(package.path / name, held(package))
+        expected = held(package)
+        claims = read_file(package.path / name, expected)
         if not claims.values or FORM.isdisjoint(note.code for note in claims.notes):
+            return
+        if left := undecided(claims, expected):
+            yield f"{name} stays as it is, for only you know in which unit or for which model: {some(left)}"
             return
         before = sha256_file(package.path / name)
         write_bytes(package.path / name, proposal(claims).encode())

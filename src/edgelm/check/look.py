@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgelm.check.fetch import Fetch
 from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
-from edgelm.errors import EdgelmError, InputError
+from edgelm.errors import BadFile, EdgelmError, InputError
 from edgelm.files import sha256_bytes, sha256_file, tree_files
 from edgelm.links import Link, read_links
-from edgelm.report import REPORT, Report, each_answer
+from edgelm.plugins import available, parse
+from edgelm.report import MAX_ANSWERS, MAX_ROWS, REPORT, Answer, Report, answers_log
 from edgelm.rules import Rules, Track
 from edgelm.shapes import Shape
 from edgelm.submission import MANIFEST, MAX_MODELS, MODELS, Submission
@@ -34,24 +35,27 @@ class Package:
 
     Args:
         submission: what is looked at.
-        rules: what it is held against.
+        rules: those in force.
         track: that it is meant for; None for the one that it names.
         values: whether the weights themselves are read.
         fetch: how links are fetched; None if they are not.
         bases: known models by name, of which weights may descend.
         beside: other submissions to compare it with.
         max_bytes: that the files may have together.
+        digests: sha256 of every file, if it is known already.
     """
 
     def __init__(
         self, submission: Submission, rules: Rules, track: str | None, values: bool = False, *,
         fetch: Fetch | None = None, bases: Mapping[str, Fingerprint] | None = None,
-        beside: Sequence[Submission] = (), max_bytes: int = MAX_PACKAGE,
+        beside: Sequence[Submission] = (), max_bytes: int = MAX_PACKAGE, digests: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self.submission, self.rules, self.values = submission, rules, values
+        self.submission, self.in_force, self.values = submission, rules, values
         self.fetch, self.bases, self.beside, self.max_bytes = fetch, bases or {}, beside, max_bytes
         self.path = submission.path
         self._track = track
+        if digests is not None:
+            self.digests = dict(digests)
 
     @cached_property
     def files(self) -> list[str]:
@@ -80,6 +84,19 @@ class Package:
             return {link.path for link in self.links}
         except InputError:
             return set()
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What it is held against: the rules in force, or the known ones it was packed under if theirs are other slots.
+
+        That it was packed under others is the one thing wrong with it then, and by those in force everything would be.
+        """
+        try:
+            manifest = self.submission.manifest
+        except InputError:
+            return self.in_force
+        own = known_rules(manifest.rules) or self.in_force
+        return self.in_force if _slots(own, manifest.track) == _slots(self.in_force, manifest.track) else own
 
     @cached_property
     def track(self) -> Track | None:
@@ -121,6 +138,16 @@ class Package:
         else:
             text = f"not as expected: {type(error).__name__}: {error}"
         return text.replace(f"{self.path}/", "")
+
+
+def known_rules(digest: str) -> Rules | None:
+    """The rule set of that digest, of those that have a name here."""
+    named: Iterator[Rules] = (parse("rules", name) for name in available("rules"))
+    return next((rules for rules in named if rules.digest == digest), None)
+
+
+def _slots(rules: Rules, track: str) -> tuple[str, ...]:
+    return next((each.slots for each in rules.tracks if each.name == track), ())
 
 
 class Supplied(NamedTuple):
@@ -210,8 +237,17 @@ class Model:
 
 
 def supplied(folder: Path, task: str) -> list[Supplied]:
-    """What is kept of the answers in a report's folder."""
-    return [
-        Supplied(answer.sample, answer.subset, answer.mark, sha256_bytes(answer.text.strip().encode()))
-        for answer in each_answer(folder, task)
-    ]
+    """What is kept of the answers in a report's folder.
+
+    Raises:
+        BadFile: one is damaged; also the last, which in the log of a run that goes on may be torn, and is written anew.
+    """
+    log, found, whole = answers_log(folder, task), [], 0
+    for row, end in log.each(MAX_ANSWERS, MAX_ROWS):
+        answer = validate(Answer, row, log.path)
+        digest = sha256_bytes(answer.text.strip().encode())
+        found.append(Supplied(answer.sample, answer.subset, answer.mark, digest))
+        whole = end
+    if log.path.exists() and whole < log.path.stat().st_size:
+        raise BadFile(f"the last line of {log.path} is damaged", mend="evaluate again")
+    return found

@@ -10,12 +10,13 @@ from edgelm.archives.entries import entry_problem, shown
 from edgelm.archives.unpack import MAX_RATIO, SMALL, entries
 from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.base import Check, Finding, Findings, finding, some
-from edgelm.check.look import Package
+from edgelm.check.bundle import ERROR
+from edgelm.check.look import Package, known_rules
 from edgelm.checkpoint import CARD
-from edgelm.errors import InputError
+from edgelm.errors import InputError, MissingInput
 from edgelm.files import tree_files
 from edgelm.links import LINKS
-from edgelm.plugins import available, parse, spec_of
+from edgelm.plugins import spec_of
 from edgelm.report import MAX_ANSWERS, REPORT
 from edgelm.rules import Rules
 from edgelm.submission import (
@@ -30,7 +31,7 @@ from edgelm.submission import (
 
 LARGEST_SHOWN = 5  # files of a package that is too large
 READ_WHOLE = {".json": MAX_RECORD, ".jinja": MAX_RECORD, ".jsonl": MAX_ANSWERS}  # bytes at most, by ending
-REQUIRED = (CARD, "checkpoint/config.json", f"report/{REPORT}")  # of each model
+REQUIRED = (CARD, "checkpoint/config.json", f"report/{REPORT}", ERROR)  # of each model, as far as they are there
 SPELLINGS = {
     name.casefold(): name
     for name in (MANIFEST, RESULTS, README, CARD, REPORT, BUNDLE_LIST, "LICENSE", LINKS, "error.txt",
@@ -89,27 +90,50 @@ def plain_files(package: Package) -> Findings:
         yield finding("PKG-03", "", f"{len(names):,} entries of {total:,} bytes in all")
 
 
+def no_package(package: Package) -> Finding | None:
+    """PKG-04 of something else in the place of a package, of which nothing more is to be said."""
+    if any(name.casefold() == MANIFEST for name in package.files):
+        return None
+    is_folder = package.submission.origin.is_dir()
+    inner = [name.partition("/")[0] for name in package.files if name.endswith(f"/{MANIFEST}") and name.count("/") == 1]
+    if not package.files:
+        what = f"this is an empty {'folder' if is_folder else 'archive'}"
+        mend = "give the folder or archive that edgelm pack wrote"
+    elif len(inner) == 1:
+        what = f"there is no {MANIFEST} at the top: what belongs there lies in {inner[0]}/"
+        mend = f"check {inner[0]}/ itself" if is_folder else f"pack the contents of {inner[0]}/, not the folder"
+    elif any(name == "config.json" or ("/" not in name and name.endswith(".safetensors")) for name in package.files):
+        what = "this is a checkpoint, not a package"
+        mend = "pack it: edgelm pack SLOT=CHECKPOINT,REPORT,… -o SUBMISSION"
+    else:
+        return None
+    return finding("PKG-04", MANIFEST, what, mend=mend)
+
+
 def manifest(package: Package) -> Findings:
     """PKG-04, SUB-06: the manifest's fields, its track and its rule set."""
-    manifest = package.submission.manifest
+    try:
+        manifest = package.submission.manifest
+    except MissingInput as error:
+        yield finding("PKG-04", MANIFEST, package.cause(error), mend="pack again: edgelm pack")
+        return
     rules = package.rules
     known = [track.name for track in rules.tracks]
     if manifest.track not in known:
         yield finding("PKG-04", MANIFEST, f"track '{manifest.track}' is none of {some(known)}")
     elif package.track and manifest.track != package.track.name:
         yield finding("PKG-04", MANIFEST, f"made for track '{manifest.track}', checked for '{package.track.name}'")
-    if manifest.rules != rules.digest:
-        yield _other_rules(manifest.rules, rules)
+    if manifest.rules != package.in_force.digest:
+        yield _other_rules(manifest.rules, package.in_force)
     for name in manifest.model_extra or ():
         yield finding("PKG-04", MANIFEST, f"unknown key '{name}'", severity="W", mend="remove the key")
 
 
 def _other_rules(digest: str, rules: Rules) -> Finding:
     """SUB-06: both rule sets by name and digest, and what to do about it. A manifest has the digest alone."""
-    known = {parse("rules", name).digest: name for name in available("rules")}
     own, mend = "unknown here", f"pack again: edgelm pack … --rules {spec_of(rules)}"
-    if digest in known:
-        own = known[digest]
+    if known := known_rules(digest):
+        own = spec_of(known)
         mend = f"if {own} are the ones meant: edgelm check SUBMISSION --rules {own}; else {mend}"
     what = f"packed under rules {own} ({digest[:12]}…), held against {rules.name} ({rules.digest[:12]}…)"
     return finding("SUB-06", MANIFEST, what, mend=mend)

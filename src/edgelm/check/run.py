@@ -48,7 +48,7 @@ PACKAGE_CHECKS: tuple[Check, ...] = (
 MODEL_CHECKS: tuple[Check, ...] = (  # each part's own check comes before those that merely need the part
     *model.MODEL_CHECKS, *weights.MODEL_CHECKS, *values.MODEL_CHECKS, *precision.MODEL_CHECKS, *remote.MODEL_CHECKS,
     *vocabulary.MODEL_CHECKS, *tokenizer.MODEL_CHECKS, *pickles.MODEL_CHECKS, *kinship.MODEL_CHECKS,
-    *programs.MODEL_CHECKS, *twins.MODEL_CHECKS, *memory.MODEL_CHECKS, *report.MODEL_CHECKS,
+    *programs.MODEL_CHECKS, *memory.MODEL_CHECKS, *report.MODEL_CHECKS, *twins.MODEL_CHECKS,
     *bundle.MODEL_CHECKS, *data.MODEL_CHECKS, *claims.MODEL_CHECKS,
 )  # fmt: skip
 
@@ -56,6 +56,7 @@ MODEL_CHECKS: tuple[Check, ...] = (  # each part's own check comes before those 
 def check(
     path: Path, rules: Rules, *, track: str | None = None, values: bool = False, fetch: Fetch | None = None,
     bases: Mapping[str, Path] | None = None, beside: Sequence[Path] = (), max_bytes: int = MAX_PACKAGE,
+    digests: Mapping[str, str] | None = None,
 ) -> list[Finding]:  # fmt: skip
     """All findings on a submission, gravest first.
 
@@ -68,6 +69,7 @@ def check(
         bases: folders or fingerprints of known models, by name, of which weights may descend.
         beside: other submissions, for weights or answers that are theirs.
         max_bytes: that the package may have.
+        digests: sha256 of each of its files, where it is known already; the files are not read for it then.
 
     Raises:
         MissingInput: there is nothing at `path`, or at one of the others.
@@ -87,11 +89,12 @@ def check(
             _ = other.manifest  # what cannot be read is said before anything is looked at
         submission = stack.enter_context(Submission(path))
         try:
-            opened = Package(
-                submission, rules, track, values, fetch=fetch, bases=known, beside=others, max_bytes=max_bytes
-            )
+            opened = Package(submission, rules, track, values, fetch=fetch, bases=known, beside=others,
+                             max_bytes=max_bytes, digests=digests)  # fmt: skip
         except (EdgelmError, OSError) as error:
             return [finding("PKG-01", path.name, str(error).replace(f"{path.parent}/", ""))]
+        if stray := package.no_package(opened):
+            return [stray]
         return limited(_look(opened))
 
 

@@ -71,4 +71,4 @@ def _answers(other: Submission, slot: str) -> Answers:
         return {}
 
 
-MODEL_CHECKS = (Check("CKP-02", same_weights), Check("RPT-02", same_answers))
+MODEL_CHECKS = (Check("CKP-02", same_weights), Check("RPT-04", same_answers))

@@ -21,7 +21,8 @@ def values(model: Model) -> Findings:
     figures, seed = [], int(model.digest[:12], 16)
     for tensor in model.checkpoint.tensors.values():
         if count := not_finite(tensor):
-            yield finding("CKP-05", model.package.relative(tensor.file), f"{tensor.name} has {count:,} such values")
+            what = f"{tensor.name} has {count:,} NaN or infinite values"
+            yield finding("CKP-05", model.package.relative(tensor.file), what)
         elif is_linear(tensor) and (found := screen_tensor(tensor, seed)):
             figures.append(found)
     if figures:
@@ -32,8 +33,8 @@ def _judged(model: Model, found: Screening) -> Findings:
     if found.groups >= CLEAN:
         return
     lowest = ", ".join(f"{one.name} {one.groups:.2f}" for one in found.lowest)
-    what = (f"{found.groups:.2f} of 128 neighbours are distinct ({found.rows:.2f} of a row), medians over "
-            f"{len(found.tensors):,} tensors; lowest: {lowest}")  # fmt: skip
+    what = (f"the weights may have been quantised: {found.groups:.2f} of 128 neighbours are distinct ({found.rows:.2f} "
+            f"of a row), medians over {len(found.tensors):,} tensors; lowest: {lowest}")  # fmt: skip
     code = "QNT-05" if found.groups < REFER else "QNT-06"
     yield finding(code, model.at("checkpoint"), what, evidence=found.as_json())
 

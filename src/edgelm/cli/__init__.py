@@ -18,7 +18,8 @@ from edgelm.plugins import available
 
 # The order of the work, left to right; verbs of other packages come after.
 ORDER = ("init", "train", "compress", "evaluate", "compare", "measure", "deploy", "opencompass", "lm-eval", "results",
-         "pack", "check", "rescore", "verify", "score", "replay", "holdout", "show", "ls", "data")  # fmt: skip
+         "pack", "check", "submit", "rescore", "verify", "score", "replay", "holdout", "show", "ls",
+         "data")  # fmt: skip
 INTERRUPTED, TERMINATED = 130, 143
 WHOLE = 1000  # characters, more than any sentence has
 

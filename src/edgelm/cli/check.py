@@ -1,7 +1,8 @@
-"""Check a submission against the rules: every finding with what was seen, why it matters and the mend."""
+"""Check a submission against the rules: every finding with its place, what was seen and the mend."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,14 @@ def check(
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 for editors and code hosts.")] = False,
     json: Json = False,
 ) -> None:
-    """Check a submission against the rules, without running anything of it. Exit code 1 if it would be refused."""
+    """Check a submission against the rules, without running anything of it. Exit code 1 if it would be refused.
+
+    --json also has the rule behind each finding, and the evidence for a reviewer.
+    """
+    if sarif and json:
+        raise BadOption("--json and --sarif are given together", why="each is a form of its own", mend="give one")
+    if not 0 < max_gib < math.inf:
+        raise BadOption(f"--max-gib {max_gib:g}", why="no package is that large", mend="give a number above 0")
     if fingerprint is not None:
         fingerprint_of(Checkpoint(submission)).save(fingerprint)
         raise typer.Exit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache, partial
@@ -81,7 +82,8 @@ def compress(
     """
     base = imported(Checkpoint(model))
     parsed = [parse("compress", spec) for spec in steps_of(steps or [], "compress")]
-    texts = cache(lambda: find_texts(calib or [], DataFolder(data, offline=offline)))
+    folder = DataFolder(data, offline=offline)  # one that is not there is said of a plan too
+    texts = cache(lambda: find_texts(calib or [], folder))
     agreed = agreed_dtype(base, parsed, dtype)
     tokens, limit = positive(calib_tokens, "--calib-tokens", "32K, for example"), _bytes(memory, "--memory")
     options: dict[str, Any] = {"sequence": seq, "dtype": agreed, "seed": seed, "device": device}
@@ -102,6 +104,7 @@ def compress(
     parsed = settled(base, parsed, texts, counting=not plan)
     rows = make_plan(base, parsed, agreed)
     _warn_of_order(parsed)
+    _warn_of_idle(parsed, rows)
     if plan:
         tokens = within(limit, tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
         _show_plan(rows, forecast(base, rows, tokens, agreed), found, json)
@@ -131,6 +134,13 @@ def _warn_of_order(steps: Sequence[Step]) -> None:
     places = [ORDER.index(name) for name in names if name in ORDER]
     if places != sorted(places):
         note(f"warning: {', '.join(names)} is an unusual order; less is lost in the order {', '.join(ORDER)}")
+
+
+def _warn_of_idle(steps: Sequence[Step], rows: Sequence[Row]) -> None:
+    done = Counter(row.step for row in rows[1:])
+    for spec, given in Counter(map(spec_of, steps)).items():
+        if given > done[spec]:
+            note(f"warning: {spec} changes nothing: the model is like that already")
 
 
 def _run(base: Checkpoint, steps: Sequence[Step], out: Path, texts: list[TextSource], options: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from edgelm.bridges.opencompass import opencompass_files
 from edgelm.bundle import BUNDLE_LIST
-from edgelm.check.fetch import address_problem
+from edgelm.check.fetch import HOSTS, address_problem
 from edgelm.cli.console import Json, emit_json, emit_table, note, progress
 from edgelm.errors import EXIT_FINDINGS, BadOption
 from edgelm.pack import Entry
@@ -120,7 +120,8 @@ def _links(given: list[str]) -> dict[str, str]:
         if not (name and equals) or name in found:
             raise BadOption(f"--link {text}", why="each names one file once", mend="write --link PATH=URL")
         if problem := address_problem(url):
-            raise BadOption(f"{name} cannot be linked", why=problem, mend="upload it to one of these hosts, or pack it")
+            raise BadOption(f"{name} cannot be linked", why=problem,
+                            mend=f"give an https address at one of {', '.join(HOSTS)}, or pack the file")  # fmt: skip
         if name.startswith(f"{SOURCE}/"):
             raise BadOption(f"{name} cannot be linked", why="source is read in the package", mend="leave out its link")
         found[name] = url

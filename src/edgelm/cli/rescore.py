@@ -43,7 +43,7 @@ def rescore(
         emit_json(found.as_json())
     else:
         show_rows(found)
-        note(f"{out / RESCORED} has all of it; a report of each model lies beside it")
+        note(f"{out / RESCORED} has all of it{'; a report of each model lies beside it' if found.reports else ''}")
     raise typer.Exit(EXIT_CODES[found.status])
 
 
@@ -54,7 +54,7 @@ def show_rows(found: Rescoring) -> None:
     emit_table(columns, [_cells(row) for row in found.rows], title=f"submission {found.submission[:12]}")
     for row in found.rows:
         for text in row.notes:
-            note(f"{row.slot} {row.task}: {text}")
+            note(f"{' '.join(filter(None, (row.slot, row.task)))}: {text}")
         if row.differing:
             note(f"{row.slot} {row.task}: another mark than claimed for {few(row.differing, 5)}")
 
@@ -62,7 +62,7 @@ def show_rows(found: Rescoring) -> None:
 def _cells(row: Rescored) -> tuple[object, ...]:
     made, claimed = row.score, row.claimed
     return (
-        row.slot, row.task, _shown(row.figure.canonical if row.figure else None),
+        row.slot, row.task or "–", _shown(row.figure.canonical if row.figure else None),
         _shown(claimed.score if claimed else None), _shown(made.score if made else None),
         f"{float(row.difference):+.2f}" if row.difference is not None else "",
         f"{made.samples:,} of {made.of:,}" if made else "", f"{len(row.differing):,}" if made else "", row.status,

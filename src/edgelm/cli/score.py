@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +10,19 @@ import typer
 
 from edgelm.checkpoint import validate
 from edgelm.cli.console import Json, Out, emit_json, emit_table, note
-from edgelm.errors import BadFile, BadOption
+from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, BadFile, BadOption, InputError
 from edgelm.files import read_json
 from edgelm.plugins import parse
 from edgelm.report import Report
-from edgelm.rules.base import HOLDOUT
+from edgelm.rules.base import HOLDOUT, Track
 from edgelm.score.board import decided
 from edgelm.score.disqualification import Disqualification
+from edgelm.score.entries import Entry
 from edgelm.score.publish import Sign, publish
 from edgelm.score.standings import Standings
 from edgelm.score.states import Shown
 from edgelm.score.text import significant, two
+from edgelm.score.write import ENTRIES
 
 SAID = {"live": ", so far", "frozen": ", frozen", "provisional": "", "final": ", final"}  # of a state, in a title
 
@@ -53,10 +56,14 @@ def score(
     page: Annotated[bool, typer.Option(help="Render the HTML page.")] = True,
     json: Json = False,
 ) -> None:
-    """Rank submissions: points by the rules, standings of each track, and the leaderboard page."""
+    """Rank submissions: points by the rules, standings of each track, and the leaderboard page.
+
+    Exit code 1: some cannot be read, or on some track nobody is ranked, 2: there is no board.
+    """
     ruled = parse("rules", rules)
     if holdout and HOLDOUT not in ruled.tasks:
         note(f"--holdout changes nothing: the rules {ruled.name} rank no hold-out")
+    unread: dict[str, InputError] = {}
     boards = publish(
         ruled, submissions, out,
         reference=_references(reference or []), holdouts=[Report.load(path) for path in holdout or []], page=page,
@@ -64,15 +71,40 @@ def score(
             ruled, state, revision, void=_reasons(void or []), signatures=tuple(signed_by or ()),
             disqualified=_disqualified(disqualified) if disqualified else [],
         ),
-        sign=_signer(key) if key else None,
+        sign=_signer(key) if key else None, unread=unread,
     )  # fmt: skip
     if json:
         emit_json([standing.model_dump(mode="json") for standing in boards])
-        return
-    for standing in boards:
+    for standing in boards if not json else ():
         show_board(standing)
+        for line in _missing(standing, _entries(out / standing.track), ruled.track(standing.track)):
+            note(line)
         if page:
             note(f"page: {out / standing.track / 'index.html'}")
+    for path, error in unread.items():
+        note(f"not ranked: {path} ({'; '.join(filter(None, (error.what, error.why, error.mend)))})")
+    empty = [standing for standing in boards if not standing.board]
+    for standing in empty:
+        note(f"nobody is ranked in track {standing.track}: all submissions are out of competition")
+        if any(reason.startswith("rules: ") for out in standing.ineligible for reason in out.reasons):
+            note("mend: give the rules that they were packed under, --rules NAME")
+    raise typer.Exit(EXIT_FINDINGS if unread or empty else EXIT_GOOD)
+
+
+def _entries(board: Path) -> dict[str, Entry]:
+    """What a board was computed from, by submission."""
+    found = (validate(Entry, row, board / ENTRIES) for row in read_json(board / ENTRIES))
+    return {entry.submission: entry for entry in found}
+
+
+def _missing(standing: Standings, entries: Mapping[str, Entry], track: Track) -> Iterator[str]:
+    """Why scores of the board are missing or lower than they could be, a line a model."""
+    for row in standing.shown:
+        models = entries[row.submission].models
+        for slot in track.slots:
+            notes = models[slot].notes if slot in models else ("no model is brought",)
+            if notes:
+                yield f"{row.team}, {slot}: {'; '.join(notes)}"
 
 
 def _reasons(given: list[str]) -> dict[str, str]:

@@ -1,8 +1,10 @@
-"""Say what something is: a checkpoint, a config, a report, a bundle, a submission, or a plug-in's options."""
+"""Say what something is: a checkpoint, a config, a report, a bundle, a submission, a board, or a plug-in's options."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import textwrap
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from edgelm.bundle import BUNDLE_LIST
-from edgelm.checkpoint import CARD, Checkpoint, read_config
+from edgelm.checkpoint import CARD, Checkpoint, read_config, validate
 from edgelm.cli.console import Json, count, emit_json, emit_table, percent, progress
 from edgelm.cli.words import about, options
 from edgelm.data.folder import SUITE, DataFolder
@@ -18,6 +20,7 @@ from edgelm.errors import BadFile, MissingInput, UnknownName
 from edgelm.files import JsonLog, read_json
 from edgelm.plugins import KINDS, available
 from edgelm.report import REPORT, Report, answers_log
+from edgelm.score.checksums import SUMS
 from edgelm.score.standings import Standings
 from edgelm.score.text import size, two
 from edgelm.shapes import Shape, shape_of
@@ -27,11 +30,16 @@ Facts = dict[str, Any]  # what is shown, by name; numbers stay numbers in JSON
 _BYTES = ("bytes", "memory", "predicted")
 OPTIONS = "options"
 STANDINGS = "standings.json"  # what makes a folder a board
+VERIFIED, RESCORED = "verify.json", "rescore.json"  # as `verify` and `rescore` call them, which load much more
+ARCHIVES = (".zip", ".tar", ".zst")
+TAKEN = "the folder of a checkpoint, report, bundle, submission, board, verification, rescoring or suite"
+NEAR = 0.7  # how like a plug-in's name another must be to be taken for it
+COLUMN = {"kind": 24, "default": 40, "help": 40}  # characters in a line of a plug-in's options
 PHONE_CONTEXT = 2048  # tokens that the memory estimate allows for
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="A folder, a config.json, a zip, or the name of a plug-in.")],
+    what: Annotated[str, typer.Argument(help="A folder, a config.json, a submission's archive, or a plug-in's name.")],
     digest: Annotated[
         bool, typer.Option("--digest", help="Also read all bytes of a checkpoint for its digest.")
     ] = False,
@@ -51,15 +59,21 @@ def show(
 
 def _show_options(name: str, given: list[dict[str, Any]]) -> None:
     columns = ("option", "what may be given", "by default", "what it is for")
-    rows = [(each["name"], each["kind"], "required" if each["default"] is None else each["default"], each["help"])
-            for each in given]  # fmt: skip
+    told = [{**each, "default": "required" if each["default"] is None else each["default"]} for each in given]
+    rows = [(each["name"], *(_wrapped(each[key], width) for key, width in COLUMN.items())) for each in told]
     emit_table(columns, rows, title=f"\n{name.rpartition('/')[2]}:{given[0]['name']}=…")
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Text in lines of that width; what is joined by + is parted behind one."""
+    lines = textwrap.wrap(text.replace("+", "+ "), width, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(line.replace("+ ", "+") for line in lines)
 
 
 def _facts(what: str, digest: bool) -> Facts:
     path = Path(what)
     if path.is_file():
-        if path.suffix == ".zip":
+        if path.suffix.casefold() in ARCHIVES:
             return _submission(path)
         return {"config": str(path), **_shape(shape_of(read_config(path)))}
     if path.is_dir():
@@ -69,8 +83,7 @@ def _facts(what: str, digest: bool) -> Facts:
         if (path / "config.json").is_file():
             return _checkpoint(Checkpoint(path), digest)
         why = f"none of {', '.join(_KINDS)}, config.json"
-        mend = "give the folder of a checkpoint, report, bundle, submission, board or suite"
-        raise MissingInput(f"{path} holds nothing that edgelm knows", why=why, mend=mend)
+        raise MissingInput(f"{path} holds nothing that edgelm knows", why=why, mend=f"give {TAKEN}")
     return _plugin(what)
 
 
@@ -160,9 +173,49 @@ def _unfinished(path: Path) -> Facts:
 
 
 def _board(path: Path) -> Facts:
-    standing = Standings.model_validate(read_json(path / STANDINGS))
+    standing = validate(Standings, read_json(path / STANDINGS), path / STANDINGS)
+    return {"board": standing.rules, "track": standing.track, "state": standing.state, **_teams(standing)}
+
+
+def _teams(standing: Standings) -> Facts:
+    """Who stands where on a track, and who does not."""
     ranks = {row.team: f"rank {row.rank}, {two(row.total)} points" for row in standing.shown}
-    return {"board": standing.rules, "track": standing.track, "teams": ranks}
+    return {"teams": ranks or "none is ranked",
+            "out of competition": [f"{out.team}: {'; '.join(out.reasons)}" for out in standing.ineligible]}  # fmt: skip
+
+
+def _boards(path: Path) -> Facts:
+    """The folder that `edgelm score` wrote: a board for each track."""
+    tracks = sorted(found.parent for found in path.glob(f"*/{STANDINGS}"))
+    if not tracks:
+        raise MissingInput(f"{path} holds a list of checksums and no board", mend=f"give {TAKEN}")
+    boards = [_board(track) for track in tracks]
+    parts = {f"{board['track']}, {name}": board[name] for board in boards for name in ("teams", "out of competition")}
+    return {"board": boards[0]["board"], "state": boards[0]["state"], **parts}
+
+
+def _verified(path: Path) -> Facts:
+    found = read_config(path / VERIFIED)
+    try:
+        results = {slot: {f"{each['code']} {each['tests']}": f"{each['verdict']}: {each['what']}" for each in own}
+                   for slot, own in found["results"].items()}  # fmt: skip
+        return {"verified submission": found["submission"], "verdict": found["verdict"], **results}
+    except (KeyError, TypeError, AttributeError):
+        raise BadFile(f"{path / VERIFIED} is no result of a verification", mend="run edgelm verify again") from None
+
+
+def _rescored(path: Path) -> Facts:
+    found = read_config(path / RESCORED)
+    try:
+        rows = [f"{row['slot']} {row['task']}: {row['status']}, claimed {_score(row['claimed'])}, recomputed "
+                f"{_score(row['recomputed'])}" for row in found["rows"]]  # fmt: skip
+        return {"rescored submission": found["submission"], "status": found["status"], "rows": rows}
+    except (KeyError, TypeError, ValueError):
+        raise BadFile(f"{path / RESCORED} is no result of rescoring", mend="run edgelm rescore again") from None
+
+
+def _score(exact: str | None) -> str:
+    return "–" if exact is None else percent(Fraction(exact))
 
 
 def _suite(path: Path) -> Facts:
@@ -191,7 +244,11 @@ def _plugin(name: str) -> Facts:
     if not found:
         if "/" in name or "." in name:
             raise MissingInput(f"there is no file or folder {name}", mend="check the path")
-        raise UnknownName("folder or plug-in", name, [name for kind in KINDS for name in available(kind)])
+        known = [name for kind in kinds for name in available(kind)]
+        if difflib.get_close_matches(name.lower(), known, n=1, cutoff=NEAR):
+            raise UnknownName("folder or plug-in", name, known)
+        mend = f"give {TAKEN}, a config.json, a submission's archive, or a name that edgelm ls lists"
+        raise MissingInput(f"there is no file, folder or plug-in {name}", mend=mend)
     plugin = found[0]
     target = plugin.load()
     return {
@@ -202,7 +259,8 @@ def _plugin(name: str) -> Facts:
 
 
 _KINDS = {  # what a folder is, by a file that only it has; the first that is there decides
-    MANIFEST: _submission, REPORT: _report, BUNDLE_LIST: _bundle, STANDINGS: _board, SUITE: _suite, "log": _unfinished,
+    MANIFEST: _submission, REPORT: _report, BUNDLE_LIST: _bundle, STANDINGS: _board, VERIFIED: _verified,
+    RESCORED: _rescored, SUMS: _boards, SUITE: _suite, "log": _unfinished,
 }  # fmt: skip
 
 

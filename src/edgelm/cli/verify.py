@@ -42,7 +42,7 @@ def verify(
 ) -> None:
     """Run a submission's models against its claims: answers made again, hidden prompts, repeated prompts, perplexity.
 
-    Exit code 0: every test is valid, 1: some are doubtful or invalid, 2: it could not be run.
+    Exit code 0: every test is valid, 1: some are doubtful, invalid or not tested, 2: it could not be run.
     """
     ruled = parse("rules", rules)
     workload = Workload(

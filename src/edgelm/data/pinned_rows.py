@@ -7,8 +7,8 @@ from functools import cache
 from edgelm.data.sources import source, sources
 from edgelm.rules.base import Rules
 
-# The rows behind the tasks whose score is a plain mean of all marks. TruthfulQA's leaves empty answers out, the scores
-# of BBH and LongBench are means of means.
+# The rows behind the tasks whose figure is a plain mean of all marks, whoever prints it. OpenCompass leaves empty
+# answers out of TruthfulQA's; those of BBH and LongBench are means of means.
 _PLAIN = {"commonsenseqa": "commonsenseqa/dev_rand_split.jsonl", "gsm8k": "gsm8k/test.jsonl",
           "humaneval": "humaneval/HumanEval.jsonl.gz", "chid": "chid/test_public.json"}  # fmt: skip
 _PLACES = {"bbh": "bbh/tasks/", "mmlu": "mmlu/", "truthfulqa": "truthfulqa/v1/"}  # of all files with rows

@@ -25,7 +25,8 @@ def marked(asked: Questions, kept: Mapping[str, Mapping[str, Any]]) -> list[Answ
     marks = asked.task.score_all([(sample, reply["text"]) for sample, reply in rows])
     answers = []
     for (sample, reply), mark in zip(rows, marks, strict=True):
-        answer = {**reply, "sample": sample.id, "subset": sample.subset, "mark": mark}
+        # Silence earns nothing, though a task from elsewhere may leave a row without a mark.
+        answer = {**reply, "sample": sample.id, "subset": sample.subset, "mark": mark or 0}
         answers.append(validate(Answer, answer, f"the answer to {sample.id}"))
     return answers
 
@@ -34,8 +35,7 @@ def score(asked: Questions, answers: Sequence[Answer], prompting: Prompting, eng
     """The score of a task's marked answers, which this engine (its identity) has given."""
     marks: dict[str | None, list[int]] = defaultdict(list)
     for each in answers:
-        if each.mark is not None:
-            marks[each.subset].append(each.mark)
+        marks[each.subset].append(each.mark or 0)
     rows = [(sample, each.text) for (sample, _), each in zip(asked.rows, answers, strict=True)]
     return TaskScore(
         protocol=protocol(asked.task, asked.data), score=asked.task.aggregate(marks), samples=len(answers),

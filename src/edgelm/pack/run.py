@@ -21,6 +21,9 @@ from edgelm.results.canonical import results_file
 from edgelm.rules import Rules, Track
 from edgelm.submission import MANIFEST, RESULTS, Submission
 
+ZIP = ".zip"
+ARCHIVES = (".tar", ".zst", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")  # that are not written
+
 
 def pack(
     entries: Mapping[str, Entry],
@@ -62,11 +65,13 @@ def pack(
     Raises:
         UnknownName: no such track, slot, or file to link.
         MissingInput: a slot has neither model nor reason; a folder lacks what it must hold.
-        BadOption: a report or bundle is of another checkpoint; `out` exists, or lies in `source`.
+        BadOption: a report or bundle is of another checkpoint; `out` exists, lies in `source`, or is named as an
+            archive that is not written.
     """
     omitted, links = omitted or {}, links or {}
     _require_slots(rules.track(track), entries, omitted)
     brought = _source(source, out)
+    _require_kind(out)
     require_fresh(out)  # before anything large is read
     models = {slot: Model.open(slot, Entry(*entry), progress) for slot, entry in entries.items()}
     with _appear(out) as folder:
@@ -104,17 +109,26 @@ def _require_slots(track: Track, entries: Mapping[str, Entry], omitted: Mapping[
     for slot in (*entries, *omitted):
         if slot not in track.slots:
             raise UnknownName("slot", slot, track.slots)
-    for slot in track.slots:
         if slot in entries and slot in omitted:
             raise BadOption(f"slot '{slot}' has a model and is declared omitted", mend="give one or the other")
-        if slot not in entries and slot not in omitted:
-            raise MissingInput(f"track '{track.name}' asks for a model '{slot}'", mend="add it, or say why not")
+    if missing := [slot for slot in track.slots if slot not in entries and slot not in omitted]:
+        raise MissingInput(f"track '{track.name}' asks for models that are not given: {', '.join(missing)}",
+                           mend=f"add {' '.join(f'{slot}=CHECKPOINT' for slot in missing)}, or say why not: "
+                                f"{' '.join(f'--omit {slot}=REASON' for slot in missing)}")  # fmt: skip
+
+
+def _require_kind(out: Path) -> None:
+    """Refuse a name that says of a folder that it is an archive."""
+    if out.suffix.casefold() in ARCHIVES:
+        name = out.with_suffix("") if out.with_suffix("").suffix == ".tar" else out
+        raise BadOption(f"{out} cannot be written", why="a package is a folder or a .zip",
+                        mend=f"-o {name.with_suffix('.zip')}, or a folder: -o {name.with_suffix('')}")  # fmt: skip
 
 
 @contextlib.contextmanager
 def _appear(out: Path) -> Iterator[Path]:
     """A folder to fill that becomes `out`, or whose zip does, when the block ends well."""
-    if out.suffix != ".zip":
+    if out.suffix.casefold() != ZIP:
         with new_folder(out) as folder:
             yield folder
         return

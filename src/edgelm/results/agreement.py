@@ -25,12 +25,18 @@ def figures_of(report: Report, meter: str) -> dict[str, Fraction]:
 def against_reports(
     figures: Sequence[Figure], reported: Mapping[str, Mapping[str, Fraction]], slots: Sequence[str]
 ) -> Iterator[Note]:
-    """CLM-10 against `report.json`; a row that is the mean of all models is held against the reports' mean."""
+    """CLM-10 against `report.json`."""
     for figure in figures:
-        exact = _mean(reported, slots, figure.column) if figure.slot == MEAN else _known(reported, figure)
+        exact = _exact(figure, reported, slots)
         if exact is not None and figure.canonical is not None and abs(figure.canonical - exact) > figure.half:
             what = f"{figure.slot}, {figure.column}: {_said(figure)} here, {float(exact):.4f} in report.json"
             yield Note("CLM-10", what)
+
+
+def is_reported(figure: Figure, reported: Mapping[str, Mapping[str, Fraction]], slots: Sequence[str]) -> bool:
+    """Whether a figure is what `report.json` has, up to rounding."""
+    exact = _exact(figure, reported, slots)
+    return exact is not None and figure.canonical is not None and abs(figure.canonical - exact) <= figure.half
 
 
 def between(one: Claims, other: Claims) -> Iterator[Note]:
@@ -45,7 +51,12 @@ def between(one: Claims, other: Claims) -> Iterator[Note]:
                 yield Note("CLM-10", what, "find out which is right, and write both alike")
 
 
-def _known(reported: Mapping[str, Mapping[str, Fraction]], figure: Figure) -> Fraction | None:
+def _exact(
+    figure: Figure, reported: Mapping[str, Mapping[str, Fraction]], slots: Sequence[str]
+) -> Fraction | None:  # fmt: skip
+    """What the reports have in a figure's place; a row that is the mean of all models is held against theirs."""
+    if figure.slot == MEAN:
+        return _mean(reported, slots, figure.column)
     return reported.get(figure.slot or "", {}).get(figure.column)
 
 

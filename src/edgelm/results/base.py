@@ -70,7 +70,7 @@ class Claims:
 
     name: str
     figures: tuple[Figure, ...]
-    details: tuple[Figure, ...]  # beside the canonical columns: subsets, other metrics and data sets
+    details: tuple[Figure, ...]  # beside the canonical columns: subsets, other metrics and data sets; rows not read
     notes: tuple[Note, ...]
     slots: tuple[str, ...]  # in the order of the canonical form
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from edgelm.kit import whole
 from edgelm.report import Report
-from edgelm.results.agreement import figures_of
-from edgelm.results.base import MEAN, Claims, Figure
+from edgelm.results.agreement import figures_of, is_reported
+from edgelm.results.base import MEAN, Claims, Expected, Figure, shown
 from edgelm.results.units import decimal
 from edgelm.rules import Rules
 from edgelm.submission import COLUMNS, HEADER, MEMORY, THROUGHPUT
@@ -42,6 +42,18 @@ def proposal(claims: Claims) -> str:
     rows = [MEAN] if MEAN in claims.values else list(claims.slots)
     return _written((slot, {name: _as_claimed(figure) for name, figure in claims.values.get(slot, {}).items()})
                     for slot in rows)  # fmt: skip
+
+
+def undecided(claims: Claims, expected: Expected) -> list[str]:
+    """What `proposal` leaves out, or writes in a unit that is taken for granted and that no report confirms.
+
+    Only the team can say what these cells mean.
+    """
+    sure = {figure for row in claims.values.values() for figure in row.values()
+            if not figure.assumed or is_reported(figure, expected.reported, expected.slots)}  # fmt: skip
+    unread = (figure for figure in claims.details if figure.value is None)
+    cells = [f"{figure.cell}: {shown(figure.text)}" for figure in (*claims.figures, *unread) if figure not in sure]
+    return list(dict.fromkeys([*cells, *(note.what for note in claims.notes if note.code == "CLM-08")]))
 
 
 def _written(rows: Iterable[tuple[str, Mapping[str, str]]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from edgelm.results.base import Expected, Figure, Note, shown
@@ -32,10 +33,13 @@ def read_rows(found: Table, expected: Expected) -> Rows:
               if task in COLUMNS and COLUMNS[task] not in names]  # fmt: skip
     model = names.index(MODEL) if MODEL in names else None
     fitting: list[tuple[str, list[Cell]]] = []
+    unread: list[Figure] = []
     for row in found.rows:
         if len(row) > len(columns):
             what = f"line {row[-1].line} has {len(row)} cells for {len(columns)} columns: not read"
             notes.append(Note("CLM-03", what, "one cell a column, with decimal points"))
+            text = " | ".join(cell.text for cell in row)
+            unread.append(Figure("", None, "", None, "", Fraction(0), text, f"line {row[-1].line}"))
         else:
             fitting.append((row[model].text if model is not None and model < len(row) else "", row))
     slots, unfit = assign([label for label, _ in fitting], expected.slots)
@@ -50,7 +54,7 @@ def read_rows(found: Table, expected: Expected) -> Rows:
                 figures += some
                 notes += said
         rows.append(figures)
-    return Rows(rows, [], [*notes, *unfit])
+    return Rows(rows, unread, [*notes, *unfit])
 
 
 def _columns(header: Sequence[Cell]) -> tuple[list[Column], list[Note]]:

@@ -47,8 +47,11 @@ class Table(NamedTuple):
 
     @property
     def is_canonical(self) -> bool:
-        """Whether the header is that of the canonical form, which says the unit of every column."""
-        return tuple(cell.text for cell in self.header) == HEADER
+        """Whether the header is that of the canonical form or a part of it, which says the unit of every column.
+
+        `Model` is what tells it from the kit's table, whose columns are called alike and state no unit.
+        """
+        return MODEL in (headers := {cell.text for cell in self.header}) and headers <= set(HEADER)
 
 
 def table(text: str) -> Table:

@@ -62,7 +62,7 @@ def _percent(quantity: Quantity, unit: str, place: Place, seen: str) -> Reading:
     notes: list[Note] = []
     if unit not in ("", PERCENT):
         return Reading(None, half, unit, notes=(Note("CLM-03", f"{seen} has no unit of a score: kept as text"),))
-    if not unit and place.column == FRACTION_IN and 0 < value < 1 and not _reported_as_percent(quantity, place):
+    if not unit and place.column == FRACTION_IN and 0 < value < 1 and not _as_reported(quantity, place, {PERCENT: 1}):
         value, half, assumed = value * 100, half * 100, "a fraction"
         notes.append(Note("CLM-04", f"{seen} is read as {decimal(value)} %"))
     if value > 100:
@@ -70,14 +70,22 @@ def _percent(quantity: Quantity, unit: str, place: Place, seen: str) -> Reading:
     return Reading(value, half, PERCENT, assumed, tuple(notes))
 
 
-def _reported_as_percent(quantity: Quantity, place: Place) -> bool:
-    """Whether the model's report has this very value: then so small a percentage is meant."""
+def _as_reported(quantity: Quantity, place: Place, ladder: Mapping[str, Fraction | int]) -> str:
+    """The unit in which a number without one is what the model's report has; empty if not exactly one is.
+
+    `ladder` has the worth of each unit in that of the canonical form.
+    """
     known = place.expected.reported.get(place.slot or "", {}).get(place.column)
-    return known is not None and abs(known - quantity.value) <= quantity.half
+    agreeing = [] if known is None else [
+        unit for unit, scale in ladder.items() if abs(known - quantity.value * scale) <= quantity.half * scale
+    ]  # fmt: skip
+    return agreeing[0] if len(agreeing) == 1 else ""
 
 
 def _throughput(quantity: Quantity, unit: str, place: Place, seen: str) -> Reading:
-    if unit == TOKENS or (not unit and place.canonical):
+    if not unit and (place.canonical or _as_reported(quantity, place, {TOKENS: 1})):
+        unit = TOKENS
+    if unit == TOKENS:
         return Reading(quantity.value, quantity.half, TOKENS)
     if unit in (INFERENCES, SECONDS):
         return Reading(quantity.value, quantity.half, unit)  # another quantity than the column's, and said so
@@ -86,10 +94,12 @@ def _throughput(quantity: Quantity, unit: str, place: Place, seen: str) -> Readi
 
 
 def _memory(quantity: Quantity, unit: str, place: Place, seen: str) -> Reading:
+    if not unit and (place.canonical or not quantity.value):
+        unit = MIB
+    in_mebibytes = {name: Fraction(scale, BYTES[MIB]) for name, scale in _BY_SIZE.items()}
+    unit = unit or _as_reported(quantity, place, in_mebibytes)
     if unit in BYTES:
         return _mebibytes(quantity, BYTES[unit])
-    if not unit and (place.canonical or not quantity.value):
-        return _mebibytes(quantity, BYTES[MIB])
     if unit:
         note = Note("CLM-03", f"{seen} has no unit of memory: kept as text")
         return Reading(None, quantity.half, unit, notes=(note,))

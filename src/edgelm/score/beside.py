@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from statistics import median
 
@@ -36,7 +35,7 @@ def _of_speed(speed: Speed, memory: dict[str, int]) -> Beside:
 
 
 def _figure(value: object) -> Fraction | None:
-    """A number of zero or more out of a report's free fields; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    """A number of zero or more out of a report's free fields; None for anything else, or one larger than any count."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63:
         return None
     return round_significant(Fraction(value), _DIGITS)

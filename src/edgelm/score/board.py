@@ -6,7 +6,7 @@ with the next revision and one line more in its log; a final board allows none, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from edgelm.errors import BadOption, Unsupported
 from edgelm.rules.base import Rules, Track
@@ -112,9 +112,7 @@ def disqualify(board: Board, decision: Disqualification) -> Board:
     _require_open(board)
     if decision in board.disqualified:
         raise Unsupported(f"{decision.team} is out already for '{decision.reason}'", mend="leave it")
-    what = f"disqualify {decision.team} {decision.submission}".rstrip()
-    why = f"{decision.reason}: {decision.evidence}"
-    return _revised(board, what, why, decision.signatures, disqualified=(*board.disqualified, decision))
+    return _revised(board, *_said(decision), disqualified=(*board.disqualified, decision))
 
 
 def reinstate(board: Board, decision: Disqualification, reason: str, signatures: tuple[str, ...]) -> Board:
@@ -145,6 +143,18 @@ def rescore(board: Board, reason: str) -> Board:
     return _revised(board, "re-score", _given(reason))
 
 
+def unfounded(board: Board) -> Iterator[str]:
+    """What stands on a board although no event of its log decided it: every decision is signed, or has a reason."""
+    if board.state == "final" and not any(map(_makes_final, board.log)):
+        yield "it is final, which no two people have signed"
+    for task in board.void:
+        if not any(event.what == f"void {task}" and event.why.strip() for event in board.log):
+            yield f"{task} is void, for which the log has no reason"
+    for decision in board.disqualified:
+        if not any((event.what, event.why, event.signatures) == _said(decision) for event in board.log):
+            yield f"{decision.team} is out for '{decision.reason}', of which the log says nothing"
+
+
 def standing(board: Board, rules: Rules, track: Track, entries: Iterable[Entry]) -> Standings:
     """What the board says of these entries in its state.
 
@@ -173,6 +183,20 @@ def _revised(board: Board, what: str, why: str, signatures: tuple[str, ...] = ()
     revision = board.revision + 1
     event = Event(revision=revision, what=what, why=why, signatures=signatures)
     return board.model_copy(update={**changes, "revision": revision, "log": (*board.log, event)})
+
+
+def _said(decision: Disqualification) -> tuple[str, str, tuple[str, ...]]:
+    """What the log says of a disqualification, why, and signed by whom."""
+    what = f"disqualify {decision.team} {decision.submission}".rstrip()
+    return what, f"{decision.reason}: {decision.evidence}", decision.signatures
+
+
+def _makes_final(event: Event) -> bool:
+    try:
+        two_signatures(event.signatures)
+    except ValueError:
+        return False
+    return event.what.endswith("→ final")
 
 
 def _require_open(board: Board) -> None:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import PurePosixPath
 
 from edgelm.checkpoint import digest_of, is_part
 from edgelm.data.pinned_rows import pinned_rows
-from edgelm.errors import BadFile, MissingInput
+from edgelm.errors import BadFile, InputError, MissingInput, UnknownName, Unsupported
 from edgelm.files import sha256_bytes
 from edgelm.report import REPORT, Report, Speed, TaskScore
 from edgelm.rules.base import Rules
 from edgelm.score.beside import beside
 from edgelm.score.entries import THROUGHPUT, Entry, SlotModel, scored_tasks
 from edgelm.score.protocols import refusal
-from edgelm.score.released import NO_ANSWERS, Keep, Released, digest_alone, released
+from edgelm.score.released import NOT_ASKED, Keep, Released, digest_alone, released
 from edgelm.score.throughput import model_throughput
 from edgelm.submission import Submission
 
 UNTIMED = datetime.fromtimestamp(0, UTC)  # a package on disk has no receipt: all count as received together
 
 
+Unread = MutableMapping[str, InputError]  # why a submission could not be read, by its path
 Holdouts = Mapping[str, Report]  # the organiser's own reports of hold-outs, by the digest of the checkpoint
 
 
@@ -33,6 +34,7 @@ def collect(
     paths: Iterable[str | os.PathLike[str]],
     holdouts: Iterable[Report] = (),
     keep: Keep = digest_alone,
+    unread: Unread | None = None,
 ) -> dict[str, list[Entry]]:
     """The entries of submissions (folders or zips), by track, before any decision and before they are compared.
 
@@ -41,6 +43,7 @@ def collect(
         paths: the submissions.
         holdouts: the organiser's own reports of the rules' hold-outs, of whichever checkpoints.
         keep: what stores the marks of the answers, to be published.
+        unread: takes up what cannot be read, and the others are collected; without it the first is an error.
 
     Raises:
         MissingInput: there is no such submission, or it has no manifest.
@@ -52,9 +55,14 @@ def collect(
     for report in holdouts:
         joined[report.checkpoint] = joined[report.checkpoint] | report if report.checkpoint in joined else report
     for path in paths:
-        with Submission(path) as submission:
-            track = rules.track(submission.manifest.track)
-            by_track[track.name].append(entry_of(rules, submission, holdouts=joined, keep=keep))
+        try:
+            with Submission(path) as submission:
+                track = rules.track(submission.manifest.track)
+                by_track[track.name].append(entry_of(rules, submission, holdouts=joined, keep=keep))
+        except (MissingInput, BadFile, UnknownName, Unsupported) as error:  # not a disk that is full
+            if unread is None:
+                raise
+            unread[str(path)] = error
     return dict(by_track)
 
 
@@ -98,7 +106,7 @@ def slot_model(
     for task in scored_tasks(rules):
         organiser = holdout is not None and task in rules.holdouts and task in holdout.tasks
         result = (holdout if holdout and organiser else report).tasks.get(task)
-        digest, against = (marks or {}).get(task, NO_ANSWERS) if not organiser else NO_ANSWERS
+        digest, against = (marks or {}).get(task, NOT_ASKED) if not organiser else NOT_ASKED
         if missing := _missing(rules, task, result, organiser) or against:
             notes.append(f"{task}: {missing}")
         elif result:

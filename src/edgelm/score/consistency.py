@@ -55,6 +55,8 @@ def _figures(rules: Rules, model: SlotModel) -> Iterator[str]:
             yield f"{task}: the rules score no such task"
         elif task not in model.protocols or task not in model.scores:
             yield f"{task}: a score and its protocol belong together, one is not there"
+        elif not 0 <= (model.scores[task] or 0) <= 100:
+            yield f"{task}: {model.scores[task]} is no percentage"
         elif refused := refusal(rules, task, model.protocols[task], organiser=task in rules.holdouts):
             yield f"{task}: {refused}"
     if model.peak_memory is not None and model.meter not in rules.meters:

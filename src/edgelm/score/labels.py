@@ -38,12 +38,14 @@ def place(
     marks: Sequence[tuple[float, float]],
     height: float,
     frame: Sequence[float],
+    lines: Sequence[Box] = (),
 ) -> list[Side]:
     """A side for each label (x and y of its mark, its width), moved in turn until nothing improves.
 
     `marks` are all marks drawn, `height` is that of every label, `frame` is left, low, right, high; all in points.
+    `lines` are upright or level strokes, as boxes.
     """
-    around = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in marks]
+    around = [*((x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in marks), *lines]
     boxes = [[side.box(x, y, width, height) for side in SIDES] for x, y, width in labels]
     chosen = [0] * len(labels)
     for _ in range(_ROUNDS):

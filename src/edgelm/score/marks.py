@@ -52,15 +52,18 @@ class Marks(Record):
 
 
 def marks_of(task: str, protocol: str, answers: Iterable[Answer], digest: str) -> Marks:
-    """The marks of kept answers (those that count), weighed as the task weighs them.
+    """The marks of kept answers, weighed as the task weighs them.
 
     Raises:
-        ValueError: a mark is outside 0 to a million, a weight below zero, or the task knows no such subset.
+        ValueError: an answer has no mark (an empty one has 0), a mark is outside 0 to a million, a weight below zero,
+            or the task knows no such subset.
     """
+    answers = list(answers)
+    if unmarked := sum(answer.mark is None for answer in answers):
+        raise ValueError(f"{unmarked:,} of them have no mark")
     by_subset: dict[str | None, list[int]] = defaultdict(list)
     for answer in answers:
-        if answer.mark is not None:
-            by_subset[answer.subset].append(answer.mark)
+        by_subset[answer.subset].append(answer.mark or 0)
     weights = stratum_weights(task, {subset: len(own) for subset, own in by_subset.items()})
     strata = {subset or "": Stratum(weight=weights[subset], marks=tuple(own)) for subset, own in by_subset.items()}
     return Marks(task=task, protocol=protocol, answers=digest, strata=strata)

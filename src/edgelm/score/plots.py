@@ -12,10 +12,11 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from edgelm.errors import MissingPackage
-from edgelm.score.labels import ADVANCE, place
+from edgelm.score.labels import ADVANCE, Box, place
 
 Kind = Literal["board", "other", "reference"]
 Better = Literal["more", "less"]
@@ -24,6 +25,7 @@ _VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", REFERE
 _WIDTH, _HEIGHT, _HIGHEST = 5.0, 3.6, 5.4  # inches; at 72 dots an inch one dot is one point
 _FONT = 10.5  # points
 _LABEL = 22  # characters shown of a label
+_STROKE = 2  # points on either side of the frontier that labels keep free
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def scatter(points: Sequence[Point], *, x_label: str, better: Better, title: str
         axes = figure.add_axes((0.09, 0.15, 0.88, 0.74))
         _draw_points(axes, points, best)
         _draw_frame(axes, x_label)
-        _draw_labels(axes, points)
+        _draw_labels(axes, points, best)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _inline(buffer.getvalue(), title, _described(points, best, title))
@@ -101,18 +103,28 @@ def _draw_frame(axes: Any, x_label: str) -> None:
     axes.set_title("Mean score, %", color=MUTED, loc="left", fontsize=_FONT, pad=6, x=-0.07)
 
 
-def _draw_labels(axes: Any, points: Sequence[Point]) -> None:
+def _draw_labels(axes: Any, points: Sequence[Point], best: Sequence[Point]) -> None:
     """Name every point but the further submissions, each on the side where it covers the least."""
     marks = [tuple(place) for place in axes.transData.transform([(p.x, p.y) for p in points])]
+    steps = [marks[points.index(point)] for point in best]
     named = [(point, mark) for point, mark in zip(points, marks, strict=True) if point.kind != "other"]
     texts = [p.label if len(p.label) <= _LABEL else p.label[: _LABEL - 1] + "…" for p, _ in named]
     labels = [(x, y, ADVANCE * _FONT * len(text)) for (_, (x, y)), text in zip(named, texts, strict=True)]
-    sides = place(labels, marks, 1.2 * _FONT, axes.get_window_extent().extents)
+    sides = place(labels, marks, 1.2 * _FONT, axes.get_window_extent().extents, _strokes(steps))
     for (point, _), text, side in zip(named, texts, sides, strict=True):
         axes.annotate(
             text, (point.x, point.y), (side.dx, side.dy), textcoords="offset points", parse_math=False,
             ha=side.align, va="center_baseline", color=REFERENCE if point.kind == "reference" else INK,
         )  # fmt: skip
+
+
+def _strokes(steps: Sequence[tuple[float, float]]) -> list[Box]:
+    """The frontier as it is drawn between its points: level to below the next one, then upright to it."""
+    strokes = []
+    for (x, y), (next_x, next_y) in pairwise(steps):
+        strokes += [(min(x, next_x), y - _STROKE, max(x, next_x), y + _STROKE),
+                    (next_x - _STROKE, min(y, next_y), next_x + _STROKE, max(y, next_y))]  # fmt: skip
+    return strokes
 
 
 def _described(points: Sequence[Point], best: list[Point], title: str) -> str:

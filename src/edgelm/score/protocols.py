@@ -2,8 +2,8 @@
 
 The rules name the suite, and of its tasks the versions that count. Where they leave the version open (a suite of its
 own, whose rows follow from a seed), the ranked entries of a track count by the protocol that most teams used; of
-several used by equally many, by the first in the order of their names. A secret hold-out is evaluated by the organiser,
-so that its scores count from the organiser's reports alone.
+several used by equally many, by the first in the order of their names. A hold-out that is secret, or of which the rules
+pin no version, is evaluated by the organiser: its scores count from the organiser's reports alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from edgelm.score.entries import Entry, SlotModel, ineligibility
 def refusal(rules: Rules, task: str, protocol: str, *, organiser: bool = False) -> str:
     """Why a score by this protocol, from the organiser or else a team, does not count; empty when it does."""
     suite, pinned = protocol.partition("/")[0], rules.protocol(task)
-    if suite == HOLDOUT and not organiser:
+    is_open = task in rules.holdouts and pinned is None  # to whatever rows a team likes
+    if (suite == HOLDOUT or is_open) and not organiser:
         return f"scored by {protocol}, which counts from the organiser's own reports alone"
     if protocol == pinned or (pinned is None and suite in (rules.suite, HOLDOUT)):
         return ""

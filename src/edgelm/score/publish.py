@@ -14,7 +14,7 @@ from edgelm.report import Report
 from edgelm.rules.base import Rules
 from edgelm.score.board import Board, shown_entries, standing
 from edgelm.score.checksums import SIGNATURE, SUMS, checksums
-from edgelm.score.collect import collect, reference_entry
+from edgelm.score.collect import Unread, collect, reference_entry
 from edgelm.score.disqualification import require_concerned
 from edgelm.score.entries import Entry
 from edgelm.score.page import render
@@ -38,6 +38,7 @@ def publish(
     board: Board = PROVISIONAL,
     page: bool = True,
     sign: Sign | None = None,
+    unread: Unread | None = None,
 ) -> list[Standings]:
     """Write `out/<track>/` for each track with what replays it beside, and return the standings.
 
@@ -50,18 +51,23 @@ def publish(
         board: in which state, and what organisers have decided.
         page: whether to render the HTML page (needs the extra `page`).
         sign: signs the list of all files.
+        unread: takes up submissions that cannot be read; without it the first is an error.
 
     Raises:
-        MissingInput: no submission was given, or one is not there.
+        MissingInput: no submission was given, or one is not there, or with `unread` none can be read.
         BadOption: `out` exists.
         UnknownName: a decision is about something that is not among the submissions or tasks.
         Unsupported: the board is a draft, which has no standings.
         MissingPackage: the page's packages are not installed.
     """
     with new_folder(out) as folder:
-        by_track = collect(rules, submissions, holdouts, _keep_in(folder / MARKS))
+        by_track = collect(rules, submissions, holdouts, _keep_in(folder / MARKS), unread)
         if not by_track:
-            raise MissingInput("there is nothing to score", mend="name the submissions that `edgelm pack` wrote")
+            why = "; ".join(error.what if path in error.what else f"{path}: {error.what}"
+                            for path, error in (unread or {}).items())  # fmt: skip
+            raise MissingInput(
+                "there is nothing to score", why=why, mend="name the submissions that `edgelm pack` wrote"
+            )
         require_concerned(chain.from_iterable(by_track.values()), board.disqualified)
         write_bytes(folder / RULES, rules.to_bytes())
         boards, seen = [], list[Entry]()

@@ -13,7 +13,7 @@ from edgelm.submission import Submission, answers_name
 
 Keep = Callable[[bytes], str]  # stores published marks, and gives their digest
 Released = tuple[str, str]  # digest of the marks (empty without), and why the score does not count (empty if it does)
-NO_ANSWERS: Released = ("", "")
+NOT_ASKED: Released = ("", "")  # for answers: an organiser's own report needs none
 
 
 def digest_alone(marks: bytes) -> str:
@@ -23,7 +23,7 @@ def digest_alone(marks: bytes) -> str:
 
 def released(submission: Submission, slot: str, task: str, score: TaskScore, listed: Mapping[str, str],
              keep: Keep) -> Released:  # fmt: skip
-    """The kept marks of one task, or why its answers speak against the score. A package without answers has none.
+    """The kept marks of one task, or why its answers speak against the score; so does their absence.
 
     Args:
         submission: the package.
@@ -35,7 +35,7 @@ def released(submission: Submission, slot: str, task: str, score: TaskScore, lis
     """
     name = answers_name(str(submission.manifest.models[slot]), task)
     if name not in listed:
-        return NO_ANSWERS
+        return "", "no answers are supplied"
     try:
         data = submission.answers_bytes(slot, task)
         if sha256_bytes(data) != listed[name]:

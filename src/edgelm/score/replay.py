@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgelm.checkpoint import validate
+from edgelm.data.pinned_rows import pinned_rows
 from edgelm.errors import BadFile, MissingInput
 from edgelm.files import parse_json, read_bytes, sha256_bytes
 from edgelm.rules.base import Rules
 from edgelm.rules.stored import parse_rules
-from edgelm.score.board import Board
+from edgelm.score.board import Board, unfounded
 from edgelm.score.checksums import against_list, listed
 from edgelm.score.consistency import inconsistencies
 from edgelm.score.entries import Entry, SlotModel
 from edgelm.score.marks import Marks, stratum_weights
-from edgelm.score.standings import standings
+from edgelm.score.standings import entries_bytes, standings
 from edgelm.score.write import (
     BOARD_CSV,
     BOARD_MD,
@@ -50,11 +51,13 @@ def replay(folder: Path) -> Iterator[str]:
     """Every difference between a published board and what its own files give; nothing if it holds.
 
     Raises:
-        MissingInput: it is no published board, or an essential file is missing.
+        MissingInput: it is no published board, or its list lacks an essential file, which is not there either.
         BadFile: a file that must be read cannot be.
         UnknownName: the rules know nothing of a track or task that it names.
     """
     yield from against_list(folder)
+    if not all((folder / name).is_file() for name in listed(folder)):
+        return  # it has been said, and with less than all there is nothing to compute
     rules = parse_rules(_read(folder / RULES), folder / RULES)
     for track in _tracks(folder):
         try:
@@ -92,7 +95,10 @@ def _track(folder: Path, track: str, rules: Rules) -> Iterator[str]:
     board = validate(Board, parse_json(_read(place / DECISIONS), place / DECISIONS), place / DECISIONS)
     if board.state == "draft":
         raise BadFile(f"{place / DECISIONS} is of a draft", why="a draft has no standings", mend="take a later one")
+    yield from (f"{track}/{DECISIONS}: {found}" for found in unfounded(board))
     entries = _entries(place)
+    if _read(place / ENTRIES) != entries_bytes(entries):
+        yield f"{track}/{ENTRIES}: it is not in canonical form"
     yield from (f"{track}/{ENTRIES}: {found}" for found in inconsistencies(rules, board, board.state, entries))
     for entry in entries:
         for slot, model in entry.models.items():
@@ -126,6 +132,9 @@ def _score(folder: Path, model: SlotModel, task: str, digest: str) -> str:
     if (marks.task, marks.protocol) != (task, model.protocols.get(task)):
         return f"its marks are of {marks.task} by {marks.protocol}"
     sizes = {subset or None: len(stratum.marks) for subset, stratum in marks.strata.items()}
+    rows = pinned_rows(task, marks.protocol)
+    if rows not in (None, sum(sizes.values())):
+        return f"it has {sum(sizes.values()):,} marks, the pinned data have {rows:,} rows"
     if stratum_weights(task, sizes) != {subset or None: stratum.weight for subset, stratum in marks.strata.items()}:
         return "its subsets are weighed in another way than the task weighs them"
     if marks.score != model.scores.get(task):

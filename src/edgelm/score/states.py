@@ -35,11 +35,6 @@ def shows_holdouts(state: State) -> bool:
     return state in ("provisional", "final")
 
 
-def takes_results(state: State) -> bool:
-    """Whether evaluations may still arrive: while the phase is open, and then of what was received."""
-    return state in ("live", "frozen")
-
-
 def takes_decisions(state: State) -> bool:
     """Whether organisers may still void a task, or put a submission out or back in."""
     return state in ("live", "frozen", "provisional")

@@ -69,11 +69,11 @@ class Task(Protocol):
         """
         ...
 
-    def score(self, sample: Sample, answer: str) -> int | None:
-        """The mark of one answer in millionths: 0 is wrong, 1 000 000 right, None leaves the row out of the mean."""
+    def score(self, sample: Sample, answer: str) -> int:
+        """The mark of one answer in millionths: 0 is wrong, or empty; 1 000 000 is right."""
         ...
 
-    def score_all(self, rows: Sequence[Row]) -> list[int | None]:
+    def score_all(self, rows: Sequence[Row]) -> list[int]:
         """The marks of many answers, in their order."""
         ...
 
@@ -82,7 +82,7 @@ class Task(Protocol):
         ...
 
     def aggregate(self, marks: Mapping[str | None, Sequence[int]]) -> Fraction:
-        """The task's score in percent from all marks that count, by subset."""
+        """The task's score in percent from all marks, by subset."""
         ...
 
     def figures(self, rows: Sequence[Row]) -> dict[str, Fraction]:
@@ -97,11 +97,11 @@ class Task(Protocol):
 class Benchmark:
     """What most tasks share: rows are marked one by one, and the score is the plain mean of all marks."""
 
-    def score(self, sample: Sample, answer: str) -> int | None:
+    def score(self, sample: Sample, answer: str) -> int:
         """See `Task.score`."""
         raise NotImplementedError
 
-    def score_all(self, rows: Sequence[Row]) -> list[int | None]:
+    def score_all(self, rows: Sequence[Row]) -> list[int]:
         """The mark of each answer."""
         return [self.score(sample, answer) for sample, answer in rows]
 

@@ -115,7 +115,7 @@ class Exam(Benchmark):
         """The mean accuracy of each group of subjects, in percent, and the mean over all rows."""
         marks: dict[str, list[int]] = defaultdict(list)
         for (sample, _), mark in zip(rows, self.score_all(rows), strict=True):
-            marks[str(sample.subset)].append(mark or 0)
+            marks[str(sample.subset)].append(mark)
         accuracy = {subject: mean_percent(own) for subject, own in marks.items()}
         found = {group: [accuracy[subject] for subject in subjects if subject in accuracy]
                  for group, subjects in self.groups.items()}  # fmt: skip

@@ -43,7 +43,7 @@ class TwoScorers(Benchmark):
         """The official name, by the fixed scorer with that scorer's own behind it."""
         return self.official if self.scorer == "official" else f"{self.official}+fixed-{self.FAIR}"
 
-    def score(self, sample: Sample, answer: str) -> int | None:
+    def score(self, sample: Sample, answer: str) -> int:
         """All or nothing, by the scorer chosen."""
         right = self.right if self.scorer == "official" else self.fairly_right
         return FULL_MARK if right(sample, answer) else 0

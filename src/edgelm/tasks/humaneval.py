@@ -65,7 +65,7 @@ class HumanEval(TwoScorers):
         """Whether the program that the answer means does."""
         return ends_well(self._sandbox(), program(sample, repaired(answer, sample.reference)))
 
-    def score_all(self, rows: Sequence[Row]) -> list[int | None]:
+    def score_all(self, rows: Sequence[Row]) -> list[int]:
         """The mark of each answer, several programs at once."""
         return programs.marks(self, rows)
 

@@ -18,7 +18,8 @@ def drawn(seed: Seed, submission: str, asked: Sequence[Questions], together: int
     Args:
         seed: of the competition.
         submission: its digest, so that two submissions are asked differently.
-        asked: the questions of each task, whole: a unit keeps all its rows, as padding is part of the arithmetic.
+        asked: the questions of each task that have a stored answer. What was left out leaves the same gaps in units as
+            it did in batches, and a unit keeps all its rows: padding is part of the arithmetic.
         together: consecutive rows of a unit.
         count: prompts, at least; all of them if there are fewer.
     """

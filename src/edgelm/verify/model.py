@@ -73,15 +73,13 @@ def run(subject: Subject, seed: Seed, track: str, workload: Workload, around: Su
 def results(subject: Subject, runs: Runs, workload: Workload) -> list[Result]:
     """M-10, the stored answers, M-02 to M-05."""
     names = subject.names
-    stored = {key: name for key, name in names.items() if key in subject.stored}
     itself = agreement(runs.first.replies, runs.second.replies, names)
-    again = agreement(subject.stored, runs.first.replies, stored)
-    of_stored = agreement(runs.first.replies, runs.second.replies, stored)
+    again = agreement(subject.stored, runs.first.replies, names)
     between = agreement(runs.timed.hidden, runs.first.replies, names)
     timed = runs.timed
     return [
         self_agreement(itself),
-        remade(again, of_stored, same_engine=subject.same_engine),
+        remade(again, itself, same_engine=subject.same_engine),
         hidden_prompts(between, itself),
         repeated_prompt(timed.distinct_ns, timed.repeated_ns),
         exact_counts((*timed.distinct, *timed.repeated), workload, subject.checkpoint.shape.vocab),

@@ -71,6 +71,8 @@ def throughput_run(
 ) -> Throughput:  # fmt: skip
     """Time a new prompt and the first one in turn, and ask a share of the units, untimed, after each.
 
+    Which of the two goes first changes from pair to pair, so that a machine that slows down or warms up favours none.
+
     Args:
         probe: a fresh one.
         prompts: one more than the workload has repeats; the first warms up, and is the one that is repeated.
@@ -85,11 +87,11 @@ def throughput_run(
     hidden: dict[str, Reply] = {}
     perplexity = 0.0
     for number, prompt in enumerate(others):
-        for again in (False, True):
+        for place, again in enumerate((False, True) if number % 2 == 0 else (True, False)):
             start = now()
             repeat = probe.run(first if again else prompt, workload)
             runs[again].append((repeat, now() - start))
-            for unit in units[2 * number + again :: 2 * len(others)]:
+            for unit in units[2 * number + place :: 2 * len(others)]:
                 hidden |= {reply.key: reply for reply in probe.answer(unit.requests)}
         if number == len(others) // 2:
             perplexity = probe.perplexity(text)

@@ -14,7 +14,7 @@ def remade(found: Agreement, itself: Agreement, *, same_engine: bool) -> Result:
     """Whether the stored answers are this model's.
 
     Valid at its self-agreement; doubtful a little below it, or wherever the engine is not the one that they were made
-    with; else invalid.
+    with; else invalid. Without a stored answer nothing is tested.
 
     Args:
         found: of stored answers and answers made now.
@@ -22,7 +22,9 @@ def remade(found: Agreement, itself: Agreement, *, same_engine: bool) -> Result:
         same_engine: whether now and then are the same settings and versions.
     """
     verdict: Verdict
-    if found.share >= itself.share:
+    if not found.of:
+        verdict = "not tested"
+    elif found.share >= itself.share:
         verdict = "valid"
     else:
         verdict = "doubtful" if found.share >= CLOSE * itself.share or not same_engine else "invalid"

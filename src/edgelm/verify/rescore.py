@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgelm import __version__
 from edgelm.data.folder import DataFolder
-from edgelm.errors import BadOption, InputError
+from edgelm.errors import BadOption, InputError, MissingInput
 from edgelm.evaluate.benchmarks import by_label
 from edgelm.evaluate.order import in_order
 from edgelm.evaluate.questions import Selection, questions
@@ -28,6 +28,8 @@ from edgelm.verify.rescored import Rescored, Rescoring, Status
 from edgelm.verify.stored import said, sort_out
 
 RESCORED = "rescore.json"
+NO_SLOT = "the rules {} have no such slot: give those that it was packed under, --rules NAME"
+NO_SCORES = "its report has no scores: edgelm evaluate, then edgelm pack with that report"
 
 
 def rescore(submission: Submission, rules: Rules, data: DataFolder, out: Path) -> Rescoring:
@@ -40,12 +42,15 @@ def rescore(submission: Submission, rules: Rules, data: DataFolder, out: Path) -
         out: a new folder.
 
     Raises:
-        MissingInput, BadFile: there is no submission, or its manifest cannot be read.
+        MissingInput, BadFile: there is no submission, it brings no model, or its manifest cannot be read.
         BadOption: `out` exists already, or lies in the submission.
     """
     require_outside(out, submission)
     with new_folder(out) as folder:
         found = recompute(submission, rules, data)
+        if not found.rows:
+            raise MissingInput("the submission brings no model", why="its manifest declares all of them omitted",
+                               mend="see edgelm check")  # fmt: skip
         write(found, folder)
     return found
 
@@ -84,11 +89,11 @@ def recompute(submission: Submission, rules: Rules, data: DataFolder) -> Rescori
             rows.append(_unusable(shown(slot), "", error, submission))
             continue
         if slot not in known:  # a name from outside, which no folder is called by
-            rows.append(Rescored(shown(slot), "", "unusable", notes=("the rules have no such slot",)))
+            rows.append(Rescored(shown(slot), "", "unusable", notes=(NO_SLOT.format(rules.name),)))
             continue
         own = [_task(submission, slot, task, report, rules, data, figures.get(slot, {}).get(task))
                for task in in_order(report.tasks)]  # fmt: skip
-        rows += own
+        rows += own or [Rescored(slot, "", "unusable", notes=(NO_SCORES,))]
         reports[slot] = Report(
             checkpoint=report.checkpoint, name=shown(report.name), parameters=report.parameters, bytes=report.bytes,
             dtypes=report.dtypes, context=report.context, made_by=f"edgelm {__version__}",

@@ -1,4 +1,4 @@
-"""What one test of a verification says: valid, doubtful or invalid, and the evidence for it."""
+"""What one test of a verification says: valid, not tested, doubtful or invalid, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["valid", "doubtful", "invalid"]
-ORDER: tuple[Verdict, ...] = ("invalid", "doubtful", "valid")  # gravest first
+Verdict = Literal["valid", "not tested", "doubtful", "invalid"]
+ORDER: tuple[Verdict, ...] = ("invalid", "doubtful", "not tested", "valid")  # gravest first
 
 
 @dataclass(frozen=True)

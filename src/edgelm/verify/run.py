@@ -18,6 +18,7 @@ from edgelm.folders import new_folder
 from edgelm.report import Workload
 from edgelm.rules import Rules
 from edgelm.submission import Submission
+from edgelm.verify.elsewhere import require_weights
 from edgelm.verify.manifest import Manifest
 from edgelm.verify.model import Runs, Surroundings, results, run
 from edgelm.verify.reference import above_reference
@@ -90,6 +91,7 @@ def verify(
     for slot in settings.references:
         if slot not in submission.slots:
             raise UnknownName("slot", slot, submission.slots)
+    require_weights(submission)
     with new_folder(out) as folder:
         manifest = Manifest(settings.seed)
         rescoring = recompute(submission, settings.rules, data)

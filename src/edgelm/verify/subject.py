@@ -36,7 +36,7 @@ class Subject:
     prompting: Prompting
     engine: Engine
     claimed_engine: Mapping[str, Any]
-    asked: tuple[Questions, ...]
+    asked: tuple[Questions, ...]  # those that have a stored answer
     units: tuple[Unit, ...]
     stored: Mapping[str, Answer]  # by key, of all tasks
 
@@ -79,9 +79,10 @@ def subject(submission: Submission, slot: str, found: Rescoring, data: DataFolde
     like = next(iter(scores.values()))
     settings = {"checkpoint": report.checkpoint, "engine": like.engine, "prompting": like.prompting}
     tasks = by_label()
-    asked = tuple(questions(tasks[task], data, Selection(), settings) for task in scores)
-    usable = [sort_out(submission.answers(slot, each.task.label), each).usable for each in asked]
-    stored = {answer.key: answer for own in usable for answer in own.values()}
+    whole = [questions(tasks[task], data, Selection(), settings) for task in scores]
+    kept = [sort_out(submission.answers(slot, each.task.label), each) for each in whole]
+    asked = tuple(own.of(each)[0] for own, each in zip(kept, whole, strict=True))
+    stored = {answer.key: answer for own in kept for answer in own.usable.values()}
     engine = engine or engine_like(like.engine)
     units = drawn(seed, submission.digest, asked, getattr(engine, "together", TOGETHER), prompts)
     return Subject(slot, submission.checkpoint(slot), like.prompting, engine, like.engine, asked, tuple(units), stored)

@@ -93,7 +93,7 @@ class CodeTask(PackTask):
         code = match.fenced(answer) if self.pack.take == "fenced" else answer
         return FULL_MARK * ends_well(self._sandbox, before + code + after)
 
-    def score_all(self, rows: Sequence[Scored]) -> list[int | None]:
+    def score_all(self, rows: Sequence[Scored]) -> list[int]:
         """The mark of each answer, several programs at once."""
         return programs.marks(self, rows)
 

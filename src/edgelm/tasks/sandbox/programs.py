@@ -24,7 +24,7 @@ def place(confinement: Confinement, limits: Limits) -> Sandbox:
     return bubblewrap(limits) if confinement == "bubblewrap" else Unconfined(limits)
 
 
-def marks(task: Benchmark, rows: Sequence[Row]) -> list[int | None]:
+def marks(task: Benchmark, rows: Sequence[Row]) -> list[int]:
     """The mark of each answer; as many programs run at once as there are processors.
 
     Raises:
