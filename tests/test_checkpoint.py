@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelm.checkpoint import CARD, INDEX, Card, Checkpoint
+from edgelm.checkpoint import CARD, INDEX, Card, Checkpoint, write_config
 from edgelm.errors import BadFile, MissingInput
 from edgelm.shapes import shape_of
 
@@ -109,6 +109,17 @@ def test_a_folder_of_shapes_alone_has_no_weights(tmp_path):
     assert not checkpoint.has_weights and checkpoint.shape.parameters == 8_030_261_248
     with pytest.raises(MissingInput, match="safetensors"):
         _ = checkpoint.parameters
+
+
+def test_a_config_is_written_whole_or_not_at_all(small, monkeypatch):
+    before = (small / "config.json").read_bytes()
+    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(KeyboardInterrupt))  # while it is written
+    with pytest.raises(KeyboardInterrupt):
+        write_config(small / "config.json", {"b": "é", "a": 1})
+    assert (small / "config.json").read_bytes() == before
+    monkeypatch.undo()
+    write_config(small / "config.json", {"b": "é", "a": 1})
+    assert (small / "config.json").read_text("utf-8") == '{\n  "b": "é",\n  "a": 1\n}\n'
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null"])

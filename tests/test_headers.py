@@ -1,6 +1,7 @@
 """Headers of safetensors files: every contradiction is noticed, and no weight is read."""
 
 import json
+import os
 import struct
 import time
 
@@ -46,6 +47,14 @@ def test_a_header_that_contradicts_itself_or_the_file_is_refused(tmp_path, entri
     _write(tmp_path / "x.safetensors", json.dumps(entries).encode(), data)
     with pytest.raises(BadFile, match=r"x\.safetensors"):
         read_header(tmp_path / "x.safetensors")
+
+
+def test_what_is_no_plain_file_is_refused_and_never_opened(tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for name in ("folder", "pipe"):
+        with pytest.raises(BadFile, match=name):
+            read_header(tmp_path / f"{name}.safetensors")
 
 
 def test_a_tensor_that_comes_twice_is_refused(tmp_path):

@@ -36,7 +36,8 @@ def _report(checkpoint="c" * 64, **fields):
 
 def _speed(*repeats):
     workload = Workload(prompt_tokens=100, generated_tokens=28)
-    return Speed(workload=workload, device="cpu", repeats_ns=repeats, first_token_ns=[1], prefill=1, decode=1, spread=0)
+    return Speed(workload=workload, device="cpu", repeats_ns=list(repeats), first_token_ns=[1], prefill=1, decode=1,
+                 spread=0)  # fmt: skip
 
 
 def test_a_report_is_read_back_equal(tmp_path):

@@ -24,6 +24,7 @@ from edgelm.files import (
     read_json,
     sha256_bytes,
     sha256_file,
+    write_bytes,
     write_json,
 )  # fmt: skip
 from edgelm.headers import Tensor, read_header
@@ -53,7 +54,7 @@ def at_most(members: int) -> BeforeValidator:
 class Source(BaseModel):
     """One body of text that a model has seen."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     name: str
     sha256: str = ""
@@ -64,7 +65,7 @@ class Source(BaseModel):
 class Card(BaseModel):
     """Where a checkpoint comes from: what no flag should have to repeat later. Unknown keys are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     base: str | None = None  # upstream name of the model it was compressed from
     slot: str | None = None  # the place it takes in a submission
@@ -287,5 +288,5 @@ def validate(model: type[Model], value: object, where: object) -> Model:
 
 
 def write_config(path: Path, config: dict[str, Any]) -> None:
-    """Write a `config.json`, in the insertion order of its keys."""
-    path.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    """Write a `config.json`, in the insertion order of its keys (see `write_bytes`)."""
+    write_bytes(path, json.dumps(config, ensure_ascii=False, indent=2).encode() + b"\n")

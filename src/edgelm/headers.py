@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelm.errors import BadFile
-from edgelm.files import parse_json
+from edgelm.files import opened, parse_json
 
 DTYPE_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2,
@@ -44,10 +44,11 @@ def read_header(path: Path) -> list[Tensor]:
     """The tensors of one safetensors file, from its header: 8 bytes of length, then JSON.
 
     Raises:
-        BadFile: the file is cut short, or the header is inconsistent with itself or with the file's size.
+        MissingInput: there is no such file.
+        BadFile: it cannot be read, is cut short, or its header is inconsistent with itself or with the file's size.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with opened(path) as file:
+        size = path.stat().st_size
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
         if not 2 <= length <= min(_MAX_HEADER, size - 8):

@@ -74,7 +74,7 @@ Label = Annotated[str, Field(pattern=r"\A[a-z0-9][\w.+-]*\z", max_length=200)]  
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)  # devices add fields of their own
 
 
 class SubsetScore(_Record):

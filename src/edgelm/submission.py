@@ -35,6 +35,7 @@ MANIFEST = "edgelm.json"
 RESULTS = "results.csv"
 SOURCE = "source"
 README = "README.md"
+LOCKS = re.compile(r"(requirements[^/]*\.txt|[^/]*\.lock|[^/]*lock\.(json|yaml|yml|toml)|environment\.ya?ml)$")
 BUNDLE = "bundle"
 COLUMNS = {
     "commonsenseqa": "CommonsenseQA", "bbh": "BIG-Bench-Hard", "gsm8k": "GSM8K", "longbench": "LongBench",

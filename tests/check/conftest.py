@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -48,11 +49,19 @@ def make_report(folder: Path, checkpoint: Checkpoint) -> Path:
     return folder
 
 
+def gguf(kind: int = 1) -> bytes:
+    """A GGUF file of one tensor of 32 values; kind 1 is F16."""
+    name = b"token_embd.weight"
+    head = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + struct.pack("<Q", len(name)) + name
+    head += struct.pack("<IQIQ", 1, 32, kind, 0)
+    return head + bytes(-len(head) % 32 + 64)
+
+
 def make_bundle(folder: Path, checkpoint: Checkpoint) -> Path:
     """A bundle with one file, listed."""
     folder.mkdir()
-    (folder / "model.gguf").write_bytes(b"GGUF")
-    listed = {"model.gguf": {"sha256": sha256_file(folder / "model.gguf"), "size": 4}}
+    (folder / "model.gguf").write_bytes(gguf())
+    listed = {"model.gguf": {"sha256": sha256_file(folder / "model.gguf"), "size": len(gguf())}}
     write_json(folder / "bundle.json", {"checkpoint": checkpoint.digest, "target": "gguf", "files": listed})
     return folder
 
@@ -109,6 +118,7 @@ class Breakable:
     """A package with what tests need to change it."""
 
     path: Path
+    gguf = staticmethod(gguf)
 
     @property
     def model(self) -> Path:

@@ -144,6 +144,17 @@ def app(p: Any, machine: int = 183, library: str = "lib/arm64-v8a/libapp.so") ->
     p.write("models/base/bundle/app.apk", data.getvalue())
 
 
+def safetensors(dtype: str) -> bytes:
+    """A file of one value."""
+    header = json.dumps({"a": {"dtype": dtype, "shape": [1], "data_offsets": [0, 1]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"x"
+
+
+def mlc(*dtypes: str) -> str:
+    """MLC's list of tensors, one of each dtype."""
+    return json.dumps({"records": [{"records": [{"name": "a", "dtype": dtype}]} for dtype in dtypes]})
+
+
 class Gives:
     """What a link gives, without a network."""
 
@@ -186,6 +197,10 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("PKG-04", lambda p: (p.path / "edgelm.json").unlink()),
     ("PKG-04", lambda p: p.edit_card(recipe="depth")),
     ("PKG-04", lambda p: p.edit_task(samples="many")),
+    ("PKG-04", lambda p: p.edit_task(samples="4")),
+    ("PKG-04", lambda p: p.edit_card(data=[{"name": "c4", "tokens": "1000"}])),
+    ("PKG-04", lambda p: p.edit_card(colour="red")),
+    ("PKG-04", lambda p: linked(p, colour="red")),
     ("PKG-05", lambda p: (p.path / "source/README.md").write_text("other")),
     ("PKG-05", lambda p: (p.path / "source/README.md").unlink()),
     ("PKG-05", lambda p: p.weights.write_bytes(bytes(p.weights.stat().st_size))),
@@ -206,6 +221,8 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
                           p.weights.rename(p.weights.with_name("once.safetensors")), p.refit())),
     ("CKP-03", lambda p: index(p, {"other": "model.safetensors"})),
     ("CKP-03", lambda p: index(p, {"other": "absent.safetensors"})),
+    *(("CKP-03", lambda p, name=name: p.write(name, safetensors("I8"))) for name in (
+        "models/base/checkpoint/extra.safetensors", "models/base/code/extra.SafeTensors", "extra.safetensors")),
     ("CKP-04", lambda p: p.edit_config(intermediate_size=96)),
     ("CKP-04", lambda p: p.edit_config(num_hidden_layers=10**12)),
     ("CKP-04", lambda p: p.edit_config(num_key_value_heads="two")),
@@ -229,7 +246,14 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("QNT-01", lambda p: p.edit_config(quantization_config={"bits": 4})),
     ("QNT-02", lambda p: p.edit_tensors(add("model.layers.0.mlp.up_proj.qweight", 4))),
     ("QNT-03", lambda p: p.write("models/base/bundle/mlc-chat-config.json", '{"quantization": "q4f16_1"}')),
+    ("QNT-03", lambda p: p.write("models/base/bundle/weights/mlc-chat-config.json", '{"quantization": "q4f16_1"}')),
     ("QNT-03", lambda p: (p.edit("models/base/bundle/bundle.json", target="gguf:dtype=q4_0"), p.relist())),
+    ("QNT-03", lambda p: p.write("models/base/bundle/model.gguf", p.gguf(8))),
+    ("QNT-03", lambda p: p.write("models/base/bundle/model.bin", p.gguf(99))),
+    ("QNT-03", lambda p: p.write("models/base/bundle/model.gguf", p.gguf()[:40])),
+    *(("QNT-03", lambda p, name=name, said=said: p.write(f"models/base/bundle/{name}", said)) for name, said in (
+        ("ndarray-cache.json", mlc("float16", "uint32")), ("w/tensor-cache.json", mlc("int8")),
+        ("ndarray-cache.json", '{"records": [1]}'))),
     ("MEM-01", lambda p: p.edit_config(num_key_value_heads=2 * 10**9)),
     ("CLM-01", lambda p: p.remove("results.csv")),
     ("CLM-01", lambda p: p.write("results.csv", "Model\n")),
@@ -311,6 +335,8 @@ BREAKS: list[tuple[str, Callable[[Any], object]]] = [
     ("SEC-01", lambda p: p.write("source/state.pkl", pickle.dumps(_Runs()))),
     ("SEC-01", lambda p: p.write("source/notes.txt", pickle.dumps(_Runs()))),
     ("SEC-01", lambda p: (p.write("models/base/checkpoint/chat_template.jinja", "{{ ''.__class__ }}"), p.refit())),
+    ("SEC-01", lambda p: (p.edit("models/base/checkpoint/tokenizer_config.json", chat_template=[
+        {"name": "default", "template": "{{ ''.__class__ }}"}]), p.refit())),
     ("DUP-01", lambda p: {"beside": [p.twin()]}),
     ("DUP-02", lambda p: {"beside": [p.twin()]}),
     ("CLM-02", lambda p: results(p, "GSM8K", "gsm8k_gen")),

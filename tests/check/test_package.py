@@ -312,6 +312,20 @@ def test_names_that_differ_by_case_are_found_in_a_folder(package: Any, rules: Ru
     assert found == {"source/README.md", "source/readme.md"}
 
 
+@pytest.mark.parametrize("names", [
+    ("source/aux.py",), ("source/run.py.",), ("source/a\u202eb",), ("source/" + "/".join(["n" * 200] * 6),),
+    ("source/caf\u00e9", "source/cafe\u0301"), ("source/a\\b",), ("source/Sub/a", "source/sub/b"),
+])  # fmt: skip
+def test_a_folder_is_judged_as_its_zip_is(package: Any, tmp_path: Path, rules: Rules, names: tuple[str, ...]) -> None:
+    for name in names:
+        package.write(name)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in tree_files(package.path):
+            archive.write(package.path / name, name)
+    found = [{one.code for one in check(path, rules)} for path in (package.path, tmp_path / "a.zip")]
+    assert found == [{"PKG-02"}, {"PKG-02"}]
+
+
 @pytest.mark.parametrize("name", ["edgelm.json", "models/base/report/report.json", "source/pipe"])
 def test_a_pipe_in_a_folder_is_found_and_never_opened(package: Any, rules: Rules, name: str) -> None:
     (package.path / name).unlink(missing_ok=True)

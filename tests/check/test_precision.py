@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgelm.check.run import check
 from edgelm.headers import Tensor
 from edgelm.rules import Rules
+
+
+@pytest.mark.parametrize(("kind", "said"), [("F16", ""), ("F32", ""), ("Q8_0", "Q8_0"), ("TQ1_0", "type 34")])
+def test_a_bundle_is_judged_by_what_its_file_holds(package: Any, rules: Rules, kind: str, said: str) -> None:
+    import gguf
+
+    path = package.model / "bundle/model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)  # whatever it says
+    writer.add_token_list(["a", "b"])
+    values = gguf.quants.quantize(np.ones((4, 256), np.float32), gguf.GGMLQuantizationType[kind])
+    writer.add_tensor("token_embd.weight", values, raw_dtype=gguf.GGMLQuantizationType[kind])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    package.relist()
+    found = [(one.code, one.what) for one in check(package.path, rules)]
+    assert [code for code, _ in found] == ["QNT-03"] * bool(said) and all(said in what for _, what in found)
 
 
 def test_tensors_are_not_compared_with_each_other(package: Any, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:

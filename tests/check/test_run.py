@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -231,6 +233,60 @@ def test_no_source_takes_long_to_be_read(text: str) -> None:
     assert time.process_time() - started < 10
 
 
-def test_source_too_long_for_a_syntax_tree_is_read_line_by_line() -> None:
-    text = "import hqq\n" + "x = 1\n" * 200_000 + "y = 'gsm8k/test.jsonl'\n"
-    assert _seen(text, True) == (["hqq"], ["gsm8k/test.jsonl"])
+@pytest.mark.parametrize("line", [
+    "import os, bitsandbytes", "import os; import hqq.core", "from transformers import (AutoConfig, AwqConfig)",
+    "from torch import nn, quantization as q", "model = load(load_in_4bit=True)", "import_module('awq')",
+])  # fmt: skip
+@pytest.mark.parametrize("rest", ["print 'another Python'\n", "x = 1\n" * 200_000])
+def test_source_without_a_syntax_tree_is_read_word_by_word(package: Any, rules: Rules, line: str, rest: str) -> None:
+    package.write("models/base/code/run.py", f"{line}\n{rest}y = 'gsm8k/test.jsonl'\n")
+    assert {(one.code, one.severity) for one in check(package.path, rules)} == {
+        ("QNT-04", "E"), ("DAT-03", "R"), ("CKP-08", "I")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", ["print 'another Python'\n", "x = 1\n" * 200_000])
+def test_words_that_only_begin_as_a_library_does_say_nothing(package: Any, rules: Rules, rest: str) -> None:
+    package.write("models/base/code/run.py", f"from .awq import x, quantization\nquipu = eetq_2 = 1  # hawq\n{rest}")
+    assert {one.code for one in check(package.path, rules)} == {"CKP-08"}
+
+
+def test_whatever_is_wrong_with_another_package_is_no_finding(package: Any, rules: Rules) -> None:
+    """Its weights are a folder, its answers are none, a header is a pipe that would never end."""
+    other = package.twin() / "models/base"
+    weights = other / "checkpoint/model.safetensors"
+    for name in ("report/answers/gsm8k.jsonl", "checkpoint/model.safetensors"):
+        (other / name).unlink()
+        (other / name).mkdir()
+    (other / "checkpoint/again.safetensors").symlink_to(other)
+    beside = [package.path.parent / "other"]
+    assert check(package.path, rules, beside=beside) == []
+    weights.rmdir()
+    (other / "checkpoint/again.safetensors").unlink()
+    os.mkfifo(other / "checkpoint/again.safetensors")
+    assert check(package.path, rules, beside=beside) == []
+
+
+def test_a_long_key_with_many_below_it_takes_no_memory_of_its_own(package: Any, rules: Rules) -> None:
+    long = "k" * (1 << 20)
+    package.edit("models/base/checkpoint/generation_config.json", **{long: {str(n): n for n in range(5000)}})
+    package.refit()
+    tracemalloc.start()
+    assert check(package.path, rules) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    package.edit("models/base/checkpoint/generation_config.json", a={"auto_map": [{"b.c": "x/y"}]})
+    package.refit()
+    (found,) = check(package.path, rules)
+    assert (found.code, found.what) == ("CKP-09", "a.auto_map.b.c: 'x/y' is code of a repository")
+
+
+def test_adapters_in_the_source_are_left_alone(package: Any, rules: Rules) -> None:
+    package.write("source/adapter_model.safetensors", package.weights.read_bytes())
+    assert check(package.path, rules) == []
+
+
+def test_what_the_verbs_write_into_a_card_is_known(package: Any, rules: Rules) -> None:
+    package.edit_card(data_allowed=True, overlap={}, quantized=False, versions={}, options=[], search={}, shape={})
+    assert check(package.path, rules) == []

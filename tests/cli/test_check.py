@@ -52,7 +52,9 @@ def test_what_cannot_be_run_ends_with_2(run: Run, package: Path, tmp_path: Path)
     assert run(package, "--track", "swimming")[0] == 2
     code, _, err = run(package, "--base", "no-path")
     assert code == 2 and "give NAME=PATH" in err
-    assert run(package, "--base", "a=x", "--base", "a=y")[0] == 2
+    code, _, err = run(package, "--base", "a=x", "--base", "a=y")
+    assert code == 2 and "the name comes twice" in err
+    assert run(package, "--base", "=x")[0] == run(package, "--base", "a=")[0] == 2
     assert run(package, "--base", f"a={tmp_path / 'absent'}")[0] == 2
     assert run(package, "--beside", tmp_path / "absent")[0] == 2
     code, _, err = run(tmp_path / "absent", "--fix")

@@ -97,6 +97,16 @@ def test_what_is_given_is_no_longer_missing(folder: Path, make_checkpoint: Calla
     assert lacks(read(folder), {"phi-2": Entry(model, proof=tmp_path / "proof")}, omitted) == []
 
 
+@pytest.mark.parametrize(("name", "pins"), [
+    ("requirements.txt", True), ("uv.lock", True), ("src/block.py", False), ("clock.txt", False),
+])  # fmt: skip
+def test_packages_are_pinned_by_what_the_checker_takes_for_it(folder: Path, name: str, pins: bool) -> None:
+    (folder / "Source-Code/src").mkdir()
+    (folder / "Source-Code" / name).write_text("x")
+    found = lacking(read(folder), {}, {}, RULES.track("compression"), "neurips-2024", source=False)
+    assert ("the source pins no packages" not in [lack.what for lack in found]) == pins
+
+
 def test_what_cannot_be_read_is_among_it(folder: Path, tmp_path: Path) -> None:
     said = lacks(read(folder), {"phi-2": Entry(tmp_path / "nowhere", (tmp_path / "no-report",))}, SLOTS[1:])
     assert any("nowhere" in what for what, _ in said)

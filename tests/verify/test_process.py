@@ -26,6 +26,19 @@ def test_what_the_engine_refuses_is_told_and_the_process_is_gone(make_checkpoint
     assert not multiprocessing.active_children()
 
 
+def test_what_a_call_refuses_is_told_at_once_and_the_next_is_answered(make_checkpoint: Any) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = make_checkpoint("llama", num_hidden_layers=1)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] *= float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with fresh(Job.of(Checkpoint(folder), "chat", HF(device="cpu")), patience=60) as probe:
+        with pytest.raises(Unsupported, match="not finite"):
+            probe.perplexity([1, 2, 3])
+        assert probe.device() == "cpu"
+
+
 @dataclass(frozen=True)
 class Pipe:
     """The other end of a probe: gone, or silent."""

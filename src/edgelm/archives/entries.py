@@ -31,7 +31,7 @@ def entry_problem(entry: Entry, seen: set[str]) -> str:
         return problem
     if not entry.is_plain or entry.size < 0:
         return "is a link or a device, or a file with holes"
-    name = _folded(entry.name.rstrip("/"))
+    name = folded(entry.name.rstrip("/"))
     parts = name.split("/")
     folders = {"/".join(parts[:depth]) + "/" for depth in range(1, len(parts) + entry.is_folder)}
     if name in seen and not entry.is_folder:
@@ -56,7 +56,7 @@ def _name_problem(entry: Entry) -> str:
     return ""
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Names that some file system takes for the same are equal in this form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 

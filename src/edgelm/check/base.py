@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from edgelm.check.codes import CODES
 
@@ -57,6 +59,13 @@ def finding(
     what = what if len(what) <= LONGEST else f"{what[:LONGEST]}…"
     severity = severity or known.severity
     return Finding(code, severity, path, what, known.condition, mend or known.mend, evidence or {})
+
+
+def unknown_keys(path: str, *records: BaseModel, known: Container[str] = ()) -> Findings:
+    """PKG-04, as a warning: keys of a JSON file's records that nothing reads, but for the `known`."""
+    for name in dict.fromkeys(name for record in records for name in record.model_extra or ()):
+        if name not in known:
+            yield finding("PKG-04", path, f"unknown key '{name}'", severity="W", mend="remove the key")
 
 
 def limited(findings: Iterable[Finding]) -> list[Finding]:

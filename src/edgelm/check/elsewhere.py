@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from edgelm.check.base import Check, Findings, finding
+from edgelm.check.base import Check, Findings, finding, unknown_keys
 from edgelm.check.fetch import Refused, Unreachable, address_problem
 from edgelm.check.look import Package
 from edgelm.links import LINKS
@@ -14,6 +14,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def sound(package: Package) -> Findings:
     """LNK-01, LNK-03: what an address and its record say before anything is fetched."""
+    yield from unknown_keys(LINKS, *package.links)
     for link in package.links:
         if problem := address_problem(link.url):
             yield finding("LNK-01", LINKS, f"{link.path}: {problem}")

@@ -9,12 +9,12 @@ from typing import Any
 
 from edgelm.check.base import Check, Findings, Severity, finding, some
 from edgelm.check.look import Package
+from edgelm.check.source import LARGEST
 from edgelm.errors import InputError
 from edgelm.files import parse_json
 from edgelm.submission import BUNDLE, SOURCE
 
-LARGEST = 4 << 20  # bytes: text beyond that is data, not source
-PARSED = 512 << 10  # characters of which a syntax tree is made; what is longer is read line by line
+PARSED = 512 << 10  # characters of which a syntax tree is made; what is longer is read word by word
 QUANTISED = (
     "bitsandbytes", "auto_gptq", "gptqmodel", "gptq", "awq", "autoawq", "awq_ext", "awq_inference_engine", "exllama",
     "exllamav2", "exllamav3", "exllama_kernels", "quanto", "optimum.quanto", "optimum.gptq", "hqq", "aqlm", "eetq",
@@ -27,6 +27,7 @@ CLASSES = {
     "TorchAoConfig", "FbgemmFp8Config", "CompressedTensorsConfig", "HiggsConfig", "VptqConfig", "FPQuantConfig",
 }  # fmt: skip  # of transformers
 ARGUMENTS = {"load_in_4bit", "load_in_8bit"}
+ASKED_FOR, BELOW = CLASSES | ARGUMENTS, tuple(f"{name}." for name in QUANTISED)
 BENCHMARK = re.compile(
     r"gsm8k|human[-_]?eval|commonsense[-_]?qa|truthful[-_]?qa|long[-_]?bench|(?<![a-z])bbh(?![a-z])|big[-_]?bench"
     r"|(?<![a-z])chid(?![a-z])|(?<![a-z])mmlu(?![a-z])|(?<![a-z])c-?eval(?![a-z])", re.IGNORECASE,
@@ -34,7 +35,8 @@ BENCHMARK = re.compile(
 DATA_FILE = re.compile(  # begins where a name does and is of limited length: else it is tried anew at every character
     r"(?<![\w.\-/:])[\w.\-/:]{1,300}\.(?:jsonl?|csv|tsv|parquet|arrow|txt|zip)(?:\.gz|\.zst)?", re.IGNORECASE
 )
-IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE)
+WORD = re.compile(r"[\w.]+")
+FROM = re.compile(r"\bfrom[ \t]+([\w.]+)[ \t]+import\b([^\n;#]*)")
 FORMATS = {"json", "csv", "text", "parquet", "arrow", "imagefolder", "webdataset"}  # no data set of their own
 HOMES = {"allenai", "tatsu-lab", "shibing624", "legacy-datasets"}  # whose data sets of an allowed name are the allowed
 READERS = {"load_dataset", "load_dataset_builder", "snapshot_download", "hf_hub_download"}
@@ -60,13 +62,19 @@ def _seen(text: str, is_python: bool) -> tuple[list[str], list[str]]:
     if not is_python:
         return [], DATA_FILE.findall(text)
     if len(text) > PARSED:
-        return IMPORT.findall(text), DATA_FILE.findall(text)
+        return _words(text), DATA_FILE.findall(text)
     try:
         nodes = list(ast.walk(ast.parse(text)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # another Python's, or hostile: line by line
-        return IMPORT.findall(text), DATA_FILE.findall(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # another Python's, or hostile: word by word
+        return _words(text), DATA_FILE.findall(text)
     imported = [name for node in nodes for name in _imported(node)]
     return imported, [name for node in nodes for name in _read(node)]
+
+
+def _words(text: str) -> list[str]:
+    """All words of a text that cannot be parsed, and what it takes from a module by the name of both."""
+    taken = (f"{module}.{name}" for module, names in FROM.findall(text) for name in WORD.findall(names))
+    return [*dict.fromkeys(WORD.findall(text)), *taken]
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
@@ -113,8 +121,7 @@ def _cells(text: str) -> str:
 
 
 def _is_quantised(name: str) -> bool:
-    last = name.rpartition(".")[2]
-    return last in CLASSES | ARGUMENTS or any(name == known or name.startswith(f"{known}.") for known in QUANTISED)
+    return name.rpartition(".")[2] in ASKED_FOR or f"{name}.".startswith(BELOW)
 
 
 def _is_foreign(name: str, allowed: tuple[str, ...]) -> bool:

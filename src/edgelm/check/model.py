@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from edgelm.check.base import Check, Findings, finding, some
+from edgelm.check.base import Check, Findings, finding, some, unknown_keys
 from edgelm.check.look import Model, Package
 from edgelm.checkpoint import CARD
 from edgelm.submission import MANIFEST
+
+# Keys of a card beside its fields: those that its form names, and what `train` and `compress` keep of a run.
+CARD_KEYS = {
+    "context_length", "dtype", "parameters", "code", "tokenizer", "data_allowed", "overlap", "quantized", "warnings",
+    "versions", "threads", "options", "shape", "tensor_bytes", "calibration", "healing", "cast", "quality", "forecast",
+    "memory", "search",
+}  # fmt: skip
 
 
 def slots(package: Package) -> Findings:
@@ -27,6 +34,7 @@ def card(model: Model) -> Findings:
     """PKG-04 of the card, and MDL-04: where the model comes from must fit the track."""
     card, track = model.card, model.package.track
     yield from base(model)
+    yield from unknown_keys(model.at(CARD), card, known=CARD_KEYS)
     if card.slot not in (None, model.slot):
         yield finding("PKG-04", model.at(CARD), f"the card is of slot '{card.slot}', the model in '{model.slot}'")
     if track is not None and track.derivation == "compressed" and card.derivation == "upstream":

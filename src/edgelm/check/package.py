@@ -6,10 +6,10 @@ import stat
 from collections import Counter
 from pathlib import Path
 
-from edgelm.archives.entries import entry_problem, shown
+from edgelm.archives.entries import Entry, entry_problem, folded, shown
 from edgelm.archives.unpack import MAX_RATIO, SMALL, entries
 from edgelm.bundle import BUNDLE_LIST
-from edgelm.check.base import Check, Finding, Findings, finding, some
+from edgelm.check.base import Check, Finding, Findings, finding, some, unknown_keys
 from edgelm.check.bundle import ERROR
 from edgelm.check.look import Package, known_rules
 from edgelm.checkpoint import CARD
@@ -61,11 +61,16 @@ def unsafe_archive(path: Path) -> Findings:
 
 
 def unsafe_folder(folder: Path) -> Findings:
-    """PKG-02, PKG-03 of a folder, without opening a file: what leads elsewhere, may never end, or fills the memory."""
+    """PKG-02, PKG-03 of a folder, without opening a file: what leads elsewhere, may never end, or fills the memory.
+
+    Each entry is judged as one of an archive is; which of them collide, `plain_files` says.
+    """
     for path in sorted(folder.rglob("*")):
         name, status = path.relative_to(folder).as_posix(), path.lstat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            yield finding("PKG-02", name, "this is a link or a device")
+        is_folder = stat.S_ISDIR(status.st_mode)
+        entry = Entry(name, status.st_size, is_folder, is_folder or stat.S_ISREG(status.st_mode))
+        if problem := entry_problem(entry, set()):
+            yield finding("PKG-02", shown(name), f"the entry {problem}")
         yield from _too_large(name, status.st_size)
 
 
@@ -77,15 +82,15 @@ def _too_large(name: str, size: int) -> Findings:
 
 
 def plain_files(package: Package) -> Findings:
-    """PKG-02, PKG-03 of a folder: names that differ by case alone, too many or too large files."""
+    """PKG-02, PKG-03 of a folder: names that some system takes for the same, too many or too large files."""
     total, names = 0, []
     for path in sorted(package.path.rglob("*")):
         names.append(package.relative(path))
         total += path.lstat().st_size
-    folded = Counter(name.casefold() for name in names)
+    alike = Counter(map(folded, names))
     for name in names:
-        if folded[name.casefold()] > 1:
-            yield finding("PKG-02", name, "another name differs from it by case alone")
+        if alike[folded(name)] > 1:
+            yield finding("PKG-02", name, "another name differs from it by case or accents' spelling alone")
     if len(names) > MAX_ENTRIES or total > MAX_BYTES:
         yield finding("PKG-03", "", f"{len(names):,} entries of {total:,} bytes in all")
 
@@ -125,8 +130,7 @@ def manifest(package: Package) -> Findings:
         yield finding("PKG-04", MANIFEST, f"made for track '{manifest.track}', checked for '{package.track.name}'")
     if manifest.rules != package.in_force.digest:
         yield _other_rules(manifest.rules, package.in_force)
-    for name in manifest.model_extra or ():
-        yield finding("PKG-04", MANIFEST, f"unknown key '{name}'", severity="W", mend="remove the key")
+    yield from unknown_keys(MANIFEST, manifest, *manifest.files)
 
 
 def _other_rules(digest: str, rules: Rules) -> Finding:

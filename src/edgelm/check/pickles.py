@@ -44,8 +44,10 @@ def pickles(package: Package) -> Findings:
 
 def template(model: Model) -> Findings:
     """SEC-01: a chat template that reaches for the attributes from which Python itself is reached."""
-    text = model.checkpoint.chat_template
-    if text is not None and "__" in text:
+    named = model.checkpoint.tokenizer_config.get("chat_template")
+    templates = [each.get("template") if isinstance(each, dict) else each
+                 for each in (named if isinstance(named, list) else [named])]  # fmt: skip
+    if any("__" in str(text) for text in (*templates, model.checkpoint.chat_template)):
         yield finding("SEC-01", model.at("checkpoint"), "the chat template reads double-underscore attributes")
 
 

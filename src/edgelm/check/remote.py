@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
@@ -12,7 +12,8 @@ from edgelm.checkpoint import read_config
 
 CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json")
 BUILT_IN = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", "grouped_mm", "batched_mm"}
-SWITCHES = {"trust_remote_code", "use_kernels", "use_hub_kernels", "kernel_config", "custom_generate"}
+SWITCHES = frozenset({"trust_remote_code", "use_kernels", "use_hub_kernels", "kernel_config", "custom_generate"})
+MAP = frozenset({"auto_map"})
 
 
 def own_code(model: Model) -> Findings:
@@ -37,30 +38,45 @@ def _code_folders(model: Model) -> tuple[str, str]:
     return model.at("checkpoint/"), model.at("code/")
 
 
-def _entries(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, nested ones by their path; those in a list by its key."""
-    left: list[tuple[str, Any]] = [("", content)]
+class _Key(NamedTuple):
+    """A key below others. Its path is joined for a problem alone: a stranger's may be long, and have a million keys."""
+
+    above: _Key | None
+    name: str
+    meant: frozenset[str]  # itself and those above it, as far as they have a meaning here
+
+    def __str__(self) -> str:
+        names, key = [self.name], self
+        while key.above is not None:
+            key = key.above
+            names.append(key.name)
+        return ".".join(reversed(names))
+
+
+def _entries(content: dict[str, Any]) -> Iterator[tuple[_Key, Any]]:
+    """Every key with its value, nested ones below those above them; those in a list by its key."""
+    left: list[tuple[_Key | None, Any]] = [(None, content)]
     while left:
-        at, value = left.pop()
-        if isinstance(value, dict):
-            left += [(f"{at}.{key}".lstrip("."), inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            left += [(at, inner) for inner in value]
-        else:
-            yield at, value
+        above, value = left.pop()
+        meant = above.meant if above else frozenset()
+        for name, inner in value.items() if isinstance(value, dict) else ((None, inner) for inner in value):
+            key = above if name is None else _Key(above, name, meant | {name} & (SWITCHES | MAP))
+            if isinstance(inner, dict | list):
+                left.append((key, inner))
+            elif key is not None:
+                yield key, inner
 
 
-def _problem(key: str, value: Any, modules: set[str]) -> str:
+def _problem(key: _Key, value: Any, modules: set[str]) -> str:
     """Why a value would load code from elsewhere; empty if it would not."""
-    parts = key.split(".")
-    if "auto_map" in parts and isinstance(value, str):
+    if MAP & key.meant and isinstance(value, str):
         if "--" in value or "/" in value:
             return f"{value!r} is code of a repository"
         if f"{value.partition('.')[0]}.py" not in modules:
             return f"{value!r} is in no file of the package"
-    if parts[-1].endswith(("implementation", "implementation_internal")) and isinstance(value, str):
+    if key.name.endswith(("implementation", "implementation_internal")) and isinstance(value, str):
         return "" if value in BUILT_IN else f"{value!r} is no kernel that comes with the library"
-    if not SWITCHES.isdisjoint(parts) and value not in (None, False, "", 0):
+    if SWITCHES & key.meant and value not in (None, False, "", 0):
         return f"{value!r} loads code or kernels from elsewhere"
     return ""
 

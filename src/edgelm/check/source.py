@@ -6,9 +6,8 @@ import re
 
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Package
-from edgelm.submission import README, SOURCE
+from edgelm.submission import LOCKS, README, SOURCE
 
-LOCKS = re.compile(r"(requirements[^/]*\.txt|[^/]*\.lock|[^/]*lock\.(json|yaml|yml|toml)|environment\.ya?ml)$")
 LARGEST = 4 << 20  # bytes: text beyond that is data, not source
 WEIGHTS = (".safetensors", ".gguf", ".bin")
 SECRETS = {

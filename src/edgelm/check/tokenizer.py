@@ -7,10 +7,9 @@ from typing import Any
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model
+from edgelm.check.vocabulary import TOKENIZER
 from edgelm.checkpoint import CARD, read_config
 from edgelm.errors import BadFile
-
-TOKENIZER = "checkpoint/tokenizer.json"
 
 
 def token_ids(model: Model) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from edgelm.check.base import Check, Findings, finding
 from edgelm.check.look import Model, supplied
 from edgelm.checkpoint import Checkpoint
-from edgelm.errors import InputError
 from edgelm.files import sha256_bytes
 from edgelm.submission import Submission
 
@@ -58,7 +57,7 @@ def _quietly(other: Submission, slot: str) -> str:
     """The digest of another's weights; empty if they cannot be read, which is for its own check to say."""
     try:
         return weights_digest(other.checkpoint(slot))
-    except InputError:
+    except Exception:  # whatever is wrong with another's package is no finding on this one
         return ""
 
 
@@ -67,7 +66,7 @@ def _answers(other: Submission, slot: str) -> Answers:
         folder = other.report_folder(slot)
         return {(task, answer.sample): answer.text for task in other.report(slot).tasks
                 for answer in supplied(folder, task)}  # fmt: skip
-    except InputError:
+    except Exception:  # see above
         return {}
 
 

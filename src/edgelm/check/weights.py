@@ -6,11 +6,13 @@ import json
 
 from edgelm.check.base import Check, Findings, finding, some
 from edgelm.check.look import Model, Package
+from edgelm.check.pickles import PICKLED
 from edgelm.checkpoint import CARD, INDEX, read_config
-from edgelm.errors import BadFile, MissingInput, Unsupported
+from edgelm.errors import BadFile, InputError, MissingInput, Unsupported
 from edgelm.headers import BUFFERS, read_header
+from edgelm.submission import SOURCE
 
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+PICKLES = (".bin", *PICKLED)  # the first is pickled where torch wrote it
 
 
 def configuration(model: Model) -> Findings:
@@ -88,8 +90,27 @@ def counted(model: Model) -> Findings:
 def pickles(package: Package) -> Findings:
     """CKP-07: pickle-based files; the shards of a bundle share an ending with them."""
     for name in package.files:
-        if name.endswith(PICKLED) and "/bundle/" not in name:
+        if name.endswith(PICKLES) and "/bundle/" not in name:
             yield finding("CKP-07", name, "this is a pickle-based file")
+
+
+def surplus(package: Package) -> Findings:
+    """CKP-03: weights beside those that are loaded: own code could take them, and no other check looks at them.
+
+    In the source, which no model is run from, they may be adapters that were merged.
+    """
+    slots = set(package.submission.slots)
+    if not slots or package.track is None or not slots <= set(package.track.slots):
+        return  # no model is brought, or one for no slot of the track, which is not looked at: MDL-03
+    loaded: set[str] = set()
+    for model in package.models:
+        try:
+            loaded.update(map(package.relative, model.checkpoint.weight_files))
+        except InputError:  # which weights are loaded is not known, as `present` says
+            loaded.update(name for name in package.files if name.startswith(model.at("checkpoint/")))
+    for name in package.files:
+        if name.casefold().endswith(".safetensors") and name not in loaded and not name.startswith(f"{SOURCE}/"):
+            yield finding("CKP-03", name, "these are no weights that are loaded", mend="delete it")
 
 
 def context(model: Model) -> Findings:
@@ -100,7 +121,7 @@ def context(model: Model) -> Findings:
         yield finding("CKP-10", where, f"{model.shape.context:,} positions, the workload needs {needed:,}")
 
 
-CHECKS = (Check("CKP-07", pickles),)
+CHECKS = (Check("CKP-07", pickles), Check("CKP-03", surplus))
 MODEL_CHECKS = (
     Check("CKP-04", configuration),
     Check("CKP-03", present),

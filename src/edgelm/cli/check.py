@@ -18,6 +18,7 @@ from edgelm.check.run import check as run
 from edgelm.check.sarif import as_sarif
 from edgelm.checkpoint import Checkpoint
 from edgelm.cli.console import Json, emit_json, emit_table, note
+from edgelm.cli.named import by_name
 from edgelm.errors import BadOption
 from edgelm.plugins import parse
 
@@ -66,8 +67,10 @@ def check(
     ruled = parse("rules", rules)
     for line in mend(submission, ruled) if fix else ():
         note(line)
+    known = by_name("--base", base or [], "NAME=PATH")
     findings = run(
-        submission, ruled, track=track, values=values, fetch=Fetcher() if links else None, bases=_named(base or []),
+        submission, ruled, track=track, values=values, fetch=Fetcher() if links else None,
+        bases={name: Path(place) for name, place in known.items()},
         beside=beside or (), max_bytes=int(max_gib * GIB),
     )  # fmt: skip
     if sarif or json:
@@ -78,17 +81,3 @@ def check(
             emit_table(("", "code", "where", "what", "mend"), rows)
         note(VERDICTS[worst(findings)])
     raise typer.Exit(exit_code(findings))
-
-
-def _named(bases: list[str]) -> dict[str, Path]:
-    """The places of known models by name.
-
-    Raises:
-        BadOption: one has no name, or a name comes twice.
-    """
-    pairs = [base.partition("=") for base in bases]
-    wrong = [base for base, (name, _, path) in zip(bases, pairs, strict=True) if not name or not path]
-    if wrong or len({name for name, _, _ in pairs}) < len(pairs):
-        raise BadOption(f"--base {wrong[0] if wrong else bases[-1]}", why="every known model needs a name of its own",
-                        mend="give NAME=PATH")  # fmt: skip
-    return {name: Path(path) for name, _, path in pairs}

@@ -10,7 +10,8 @@ import typer
 
 from edgelm.checkpoint import validate
 from edgelm.cli.console import Json, Out, emit_json, emit_table, note
-from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, BadFile, BadOption, InputError
+from edgelm.cli.named import by_name, each_named
+from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, BadFile, InputError
 from edgelm.files import read_json
 from edgelm.plugins import parse
 from edgelm.report import Report
@@ -68,7 +69,8 @@ def score(
         ruled, submissions, out,
         reference=_references(reference or []), holdouts=[Report.load(path) for path in holdout or []], page=page,
         board=decided(
-            ruled, state, revision, void=_reasons(void or []), signatures=tuple(signed_by or ()),
+            ruled, state, revision, void=by_name("--void", void or [], "TASK=REASON"),
+            signatures=tuple(signed_by or ()),
             disqualified=_disqualified(disqualified) if disqualified else [],
         ),
         sign=_signer(key) if key else None, unread=unread,
@@ -107,15 +109,6 @@ def _missing(standing: Standings, entries: Mapping[str, Entry], track: Track) ->
                 yield f"{row.team}, {slot}: {'; '.join(notes)}"
 
 
-def _reasons(given: list[str]) -> dict[str, str]:
-    """Reasons by void task."""
-    found = {task: reason for task, equals, reason in (text.partition("=") for text in given) if equals}
-    if len(found) != len(given):
-        raise BadOption(f"--void {' --void '.join(given)}", why="each names one task once, and why",
-                        mend="write --void TASK=REASON")  # fmt: skip
-    return found
-
-
 def _disqualified(path: Path) -> list[Disqualification]:
     rows = read_json(path)
     if not isinstance(rows, list):
@@ -132,10 +125,7 @@ def _signer(key: Path) -> Sign:
 def _references(given: list[str]) -> dict[str, Report]:
     """Reports by slot; several of one slot are joined."""
     found: dict[str, Report] = {}
-    for text in given:
-        slot, equals, folder = text.partition("=")
-        if not equals:
-            raise BadOption(f"--reference {text} names no slot", mend="write --reference SLOT=REPORT")
+    for slot, folder in each_named("--reference", given, "SLOT=REPORT"):
         report = Report.load(Path(folder))
         found[slot] = found[slot] | report if slot in found else report
     return found

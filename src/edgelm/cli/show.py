@@ -1,4 +1,4 @@
-"""Say what something is: a checkpoint, a config, a report, a bundle, a submission, a board, or a plug-in's options."""
+"""Say what something is: a checkpoint, a report, a bundle, a submission, a board or a plug-in."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note
+from edgelm.cli.named import by_name
 from edgelm.data.folder import DataFolder
-from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, BadOption
+from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD
 from edgelm.plugins import parse
 from edgelm.report import Workload
 from edgelm.submission import Submission
@@ -50,8 +51,9 @@ def verify(
         generated_tokens=ruled.generated_tokens if generated_tokens is None else generated_tokens,
         batch=ruled.batch, repeats=ruled.repeats if repeats is None else repeats,
     )  # fmt: skip
+    references = by_name("--reference", reference or [], "SLOT=FOLDER")
     settings = Settings(Seed.parse(seed), ruled, workload, parse("engines", engine) if engine else None,
-                        _references(reference or []), prompts)  # fmt: skip
+                        {slot: Path(folder) for slot, folder in references.items()}, prompts)  # fmt: skip
     with Submission(submission) as opened:
         found = run(opened, DataFolder(data, offline=offline), out, settings, Surroundings(say=note))
     if json:
@@ -68,15 +70,3 @@ def show_results(found: Verified) -> None:
             for slot, own in found.results.items() for each in own]  # fmt: skip
     title = f"submission {found.rescoring.submission[:12]}: {found.verdict}"
     emit_table(("slot", "code", "test", "verdict", ""), rows, title=title)
-
-
-def _references(texts: list[str]) -> dict[str, Path]:
-    """The folders by slot.
-
-    Raises:
-        BadOption: one has no slot, or a slot comes twice.
-    """
-    pairs = [text.partition("=") for text in texts]
-    if any(not slot or not folder for slot, _, folder in pairs) or len({slot for slot, _, _ in pairs}) < len(pairs):
-        raise BadOption(f"--reference {' '.join(texts)}", why="every slot has one reference", mend="give SLOT=FOLDER")
-    return {slot: Path(folder) for slot, _, folder in pairs}

@@ -12,7 +12,7 @@ from edgelm.pack.kit import CODE, COMPILED, SAVED, Kit
 from edgelm.pack.model import Entry
 from edgelm.report import Report
 from edgelm.rules import Track
-from edgelm.submission import README
+from edgelm.submission import LOCKS, README
 
 ERROR = "error.txt"  # of a proof: why the app does not run
 
@@ -52,7 +52,7 @@ def _source(kit: Kit) -> Iterator[Lack]:
     elif README not in kit.source:
         yield Lack(f"{CODE} holds no {README}", f"write the commands that rebuild the models into {folder / README}",
                    needed=True)  # fmt: skip
-    if not any("requirements" in name or "lock" in name or "environment.y" in name for name in kit.source):
+    if not any(LOCKS.search(name) for name in kit.source):
         yield Lack("the source pins no packages", f"pip freeze > {shlex.quote(str(folder / 'requirements.txt'))}",
                    needed=False)  # fmt: skip
 

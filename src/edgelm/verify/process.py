@@ -85,14 +85,18 @@ def _serve(connection: Connection, job: Job) -> None:
     """The life of the process: load, then do what is asked until nobody asks."""
     from edgelm.verify.loaded import Loaded  # the process that asks needs no torch
 
-    with contextlib.suppress(EOFError, OSError):
+    with contextlib.suppress(EOFError, OSError), contextlib.ExitStack() as stack:
         try:
             engine: Engine = pickle.loads(job.engine)
-            with engine.open(job.checkpoint, job.prompting) as session:
-                probe = Loaded(session)
-                while True:
-                    name, given = connection.recv()
-                    connection.send(getattr(probe, name)(*given))
+            probe = Loaded(stack.enter_context(engine.open(job.checkpoint, job.prompting)))
         except InputError as error:
             connection.recv()  # what it was asked first
             connection.send(error)
+            return
+        while True:
+            name, given = connection.recv()
+            try:
+                said = getattr(probe, name)(*given)
+            except InputError as error:
+                said = error
+            connection.send(said)
