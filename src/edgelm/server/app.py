@@ -1,4 +1,4 @@
-"""The web application: every router of `api`, and errors in the one shape that all of `edgelm` has."""
+"""The web application: every router of `api`, within what `web` puts around all of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 
 from edgelm import __version__
-from edgelm.errors import InputError
-from edgelm.server import api
-from edgelm.server.refusals import Refused
+from edgelm.server import api, web
+from edgelm.server.chores import doing
 from edgelm.server.state import Server
 
 
@@ -22,12 +20,17 @@ def create_app(server: Server) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with doing(server):
+            yield
         server.database.close()
 
-    app = FastAPI(title=server.settings.title, version=__version__, lifespan=life)
+    # The framework's own pages of documentation load scripts of other hosts.
+    app = FastAPI(
+        title=server.settings.title, version=__version__, lifespan=life, docs_url=None, redoc_url=None,
+        redirect_slashes=False,  # it would send browsers to whatever host they named
+    )  # fmt: skip
     app.state.server = server
-    app.add_exception_handler(InputError, _refused)
+    web.install(app, server.settings)
     for module in pkgutil.iter_modules(api.__path__):
         app.include_router(import_module(f"{api.__name__}.{module.name}").router)
     return app
@@ -37,9 +40,3 @@ def server_of(request: Request) -> Server:
     """The server that a request reached: what calls depend on."""
     found: Server = request.app.state.server
     return found
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, InputError)
-    status, code = (error.status, error.code) if isinstance(error, Refused) else (400, "")
-    return JSONResponse({"code": code, "what": error.what, "why": error.why, "mend": error.mend}, status)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
 _PATIENCE = 30  # seconds that a writer waits for its turn
+_POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 50}  # connections: those who wait to write hold one each
 _LOCK = 0x65646765  # any number that other programs on the same database do not take
 
 
@@ -35,10 +36,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that sees one state of all tables and changes nothing."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A transaction that sees one state of all tables and changes nothing; its rows can be read behind it."""
+        with Session(self.engine) as session:
             yield session
-            session.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -61,7 +61,7 @@ class Database:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _PATIENCE})
+    engine = create_engine(url, connect_args={"timeout": _PATIENCE}, **_POOL)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
@@ -77,7 +77,7 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
-    engine = create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True, pool_size=10, max_overflow=50)
+    engine = create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True, **_POOL)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:

@@ -46,6 +46,10 @@ class TooMuch(Refused):
 
 
 class TooOften(Refused):
-    """Asked too often in too short a time."""
+    """Asked too often in too short a time; `wait` is how many seconds to wait."""
 
     status = 429
+
+    def __init__(self, what: str, *, why: str = "", wait: int) -> None:
+        super().__init__(what, why=why, mend=f"wait {wait} seconds, then try again")
+        self.wait = wait

@@ -1,12 +1,22 @@
-"""What an operator sets, by environment variables that begin with `EDGELM_SERVER_`."""
+"""What an operator sets: environment variables that begin with `EDGELM_SERVER_`, then `server.toml` in the folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from edgelm.errors import BadOption
+
+FILE = "server.toml"
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -20,10 +30,16 @@ class Settings(BaseSettings):
     database: str = ""  # SQLAlchemy's address of one; SQLite in the folder if empty
     title: str = "Edge-device LLM competition"
     rules: str = "neurips-2024"  # rule-set spec
+    rules_reason: str = "as set when the server was started"  # told to all teams when the rules are others than before
     public_url: str = "http://127.0.0.1:8000"  # as browsers reach it; cookies are for https alone if it says so
     max_package: Positive = 128 * 2**30  # bytes
     part: Positive = 32 * 2**20  # bytes of an upload that are verified and kept together
     login_hours: Positive = 12
+    password_memory: Annotated[int, Field(ge=8)] = 19 * 1024  # KiB that the digest of one takes
+    second_factor: bool = True  # whether reviewers and organisers need one-time passwords to be more than participants
+    login_tries: Positive = 30  # from one address in a quarter of an hour
+    changes: Positive = 600  # in a minute, by one account, token or address
+    first_admin: SecretStr = SecretStr("")  # by which the first administrator is made; nobody is if empty
     lease_seconds: Positive = 60  # of a worker's silence, after which its job is another's
 
     @property
@@ -35,3 +51,30 @@ class Settings(BaseSettings):
     def blobs(self) -> Path:
         """Where packages' files lie, by digest."""
         return self.folder / "blobs"
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """What is given in code, then the environment, then the folder's file."""
+        folder = {**env_settings(), **init_settings()}.get("folder", ".")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(folder) / FILE)
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of the server in a folder.
+
+    Raises:
+        BadOption: a setting is unknown or of the wrong kind; its value is not repeated.
+    """
+    try:
+        return Settings(folder=folder)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        mend = f"see EDGELM_SERVER_{name.upper()} and {name} in {folder / FILE}"
+        raise BadOption(f"the setting {name} cannot be used", why=first["msg"], mend=mend) from None
+    except (SettingsError, ValueError) as error:  # the file is not TOML
+        raise BadOption(f"{folder / FILE} cannot be read", why=str(error), mend="mend it") from None

@@ -35,6 +35,7 @@ class User(Table):
     created: Mapped[int]
     disabled: Mapped[bool] = mapped_column(default=False)
     second_factor: Mapped[str] = mapped_column(default="")  # secret of one-time passwords; none if empty
+    second_step: Mapped[int] = mapped_column(default=0)  # the last of them that was taken; the secret holds if any was
 
 
 class Login(Table):
@@ -64,6 +65,16 @@ class Token(Table):
     user: Mapped[User] = relationship(lazy="joined")
 
 
+class Reset(Table):
+    """A link by which someone sets a new password, once."""
+
+    __tablename__ = "reset"
+    sha256: Mapped[str] = mapped_column(primary_key=True)  # of the link's secret
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    expires: Mapped[int]
+    user: Mapped[User] = relationship(lazy="joined")
+
+
 class Team(Table):
     """Up to five people who hand in together."""
 
@@ -83,6 +94,7 @@ class Member(Table):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id"), primary_key=True)
     team_id: Mapped[str] = mapped_column(ForeignKey("team.id"), index=True)
     captain: Mapped[bool] = mapped_column(default=False)
+    student: Mapped[bool] = mapped_column(default=False)  # as said when joining, as is that it is the only team
     joined: Mapped[int]
     user: Mapped[User] = relationship(lazy="joined")
 
@@ -155,6 +167,15 @@ class Upload(Table):
     track: Mapped[str]
     created: Mapped[int]
     __table_args__ = (UniqueConstraint("team_id", "manifest"),)
+
+
+class Wanted(Table):
+    """A file that an upload brings, unless it is there already."""
+
+    __tablename__ = "wanted"
+    upload_id: Mapped[str] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int]  # bytes
 
 
 class Submission(Table):
@@ -267,6 +288,8 @@ class Job(Table):
     lease_ends: Mapped[int | None]
     created: Mapped[int]
     ended: Mapped[int | None]
+    cause: Mapped[str] = mapped_column(default="")  # a sentence on why its last lease gave no result
+    result: Mapped[str | None]  # digest of the blob that has what was found
     submission: Mapped[Submission] = relationship(lazy="joined")
     __table_args__ = (Index("job_to_take", "state", "priority", "created"),)
 

@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("second_factor", sa.String(), nullable=False),
+        sa.Column("second_step", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("email"),
     )
@@ -184,6 +185,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("team_id", sa.String(), nullable=False),
         sa.Column("captain", sa.Boolean(), nullable=False),
+        sa.Column("student", sa.Boolean(), nullable=False),
         sa.Column("joined", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["team_id"],
@@ -221,6 +223,14 @@ def upgrade() -> None:
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_notice_user_id"), ["user_id"], unique=False)
 
+    op.create_table(
+        "reset",
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("sha256"),
+    )
     op.create_table(
         "submission",
         sa.Column("id", sa.String(), nullable=False),
@@ -371,6 +381,8 @@ def upgrade() -> None:
         sa.Column("lease_ends", sa.BigInteger(), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("ended", sa.BigInteger(), nullable=True),
+        sa.Column("cause", sa.String(), nullable=False),
+        sa.Column("result", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["submission_id"],
             ["submission.id"],
@@ -411,6 +423,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("submission_id"),
     )
     op.create_table(
+        "wanted",
+        sa.Column("upload_id", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["upload_id"], ["upload.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("upload_id", "sha256"),
+    )
+    op.create_table(
         "line",
         sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -441,6 +461,7 @@ def downgrade() -> None:
     """Remove them."""
     op.drop_table("progress")
     op.drop_table("line")
+    op.drop_table("wanted")
     op.drop_table("slot")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("job_to_take")
@@ -467,6 +488,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_submission_team_id"))
 
     op.drop_table("submission")
+    op.drop_table("reset")
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notice_user_id"))
 

@@ -1,0 +1,42 @@
+"""A package as a folder again: its files linked from the storage, where they lie once whatever has them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgelm.server.storage import Storage
+from edgelm.submission import MANIFEST
+
+_PREFIX = "package-"
+_OLD = 24 * 60 * 60  # seconds after which a folder is what a killed process left
+
+
+@contextmanager
+def assembled(storage: Storage, manifest: str, files: Mapping[str, str]) -> Iterator[Path]:
+    """The folder of a package while the block runs. Its files cannot be written to, being those of the storage.
+
+    Args:
+        storage: that holds them all.
+        manifest: digest of the package's manifest.
+        files: the digests of its other files by their paths, which are safe.
+    """
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=storage.folder) as name:
+        folder = Path(name)
+        for path, sha256 in {MANIFEST: manifest, **files}.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(storage.path(sha256), target)
+        yield folder
+
+
+def sweep(storage: Storage) -> None:
+    """Remove what killed processes left."""
+    for left in storage.folder.glob(f"{_PREFIX}*"):
+        if time.time() - left.stat().st_mtime > _OLD:
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,134 @@
+"""What becomes of a submission when a job of its own starts, ends, fails or is lost, in the same transaction.
+
+check      ──▶ refused, or accepted and queued: an evaluation waits
+evaluation ──▶ running: its slot is spent
+──▶ scored │ failed by the participant: the slot stays spent
+──▶ queued again after a fault of the platform; failed after too many, and the slot is free again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from edgelm.server import notices, queue, slots, states
+from edgelm.server.audit import SYSTEM, Actor
+from edgelm.server.tables import Finding, Job, Phase, Submission, User
+
+CHECK, EVALUATE = "check", "evaluate"
+SCORED = "scored"  # the kind of phase whose packages are evaluated
+Fault = Literal["platform", "participant"]
+ORGANISERS = ("organiser", "admin")
+
+
+def evaluation(session: Session, actor: Actor, submission: Submission, number: int, now: int) -> Job:
+    """Queue the evaluation of a submission that was accepted; `number` tells reruns from the first, which has 1."""
+    states.move(session, actor, submission, "queued", now)
+    return queue.enqueue(session, actor, key=f"{EVALUATE}/{submission.id}/{number}", submission_id=submission.id,
+                         kind="evaluate", now=now)  # fmt: skip
+
+
+def taken(session: Session, actor: Actor, job: Job, now: int) -> None:
+    """A worker has it: of an evaluation, the slot is spent."""
+    if job.kind == EVALUATE:
+        states.move(session, actor, job.submission, "running", now)
+        slots.start(session, job.submission)
+
+
+def checked(
+    session: Session, actor: Actor, job: Job, findings: Sequence[dict[str, Any]], result: str, now: int
+) -> None:
+    """The checker has looked: what it found is kept, and the submission refused, or accepted and queued.
+
+    Args:
+        session: a writing one.
+        actor: the worker.
+        job: a check that it holds.
+        findings: as `check.Finding.as_json` gives them, gravest first.
+        result: digest of the blob that holds them.
+        now: microseconds.
+    """
+    submission = job.submission
+    queue.finish(session, job, result, now)
+    session.execute(delete(Finding).where(Finding.submission_id == submission.id))
+    session.add_all(Finding(submission_id=submission.id, number=number, body=body)
+                    for number, body in enumerate(findings, start=1))  # fmt: skip
+    grave = [each for each in findings if each["severity"] == "E"]
+    if grave:
+        slots.release(session, submission, "refusal")
+        states.move(session, actor, submission, "refused", now, code=grave[0]["code"], sentence=grave[0]["what"],
+             fault="participant")  # fmt: skip
+        return
+    if any(each["severity"] == "R" for each in findings):
+        submission.review = "open"
+        notices.tell(session, _organisers(session), f"{submission.title}: a review is due",
+                     "The checker found what a reviewer has to decide on.", now)  # fmt: skip
+    states.move(session, actor, submission, "accepted", now)
+    if session.get_one(Phase, submission.phase).kind == SCORED:
+        evaluation(session, actor, submission, 1, now)
+
+
+def evaluated(session: Session, actor: Actor, job: Job, result: str, now: int) -> None:
+    """All that was to be run has run; `result` is the digest of the blob with the reports."""
+    queue.finish(session, job, result, now)
+    states.move(session, actor, job.submission, "scored", now, stage="score", code="scored",
+         sentence="all tasks are answered and marked")  # fmt: skip
+
+
+def failed(session: Session, actor: Actor, job: Job, fault: Fault, code: str, sentence: str, now: int) -> None:
+    """A job ended without a result.
+
+    Args:
+        session: a writing one.
+        actor: the worker; the server itself, if a worker was lost.
+        job: a leased one.
+        fault: who answers for it.
+        code: such as `out-of-memory`.
+        sentence: that says what happened.
+        now: microseconds.
+    """
+    submission = job.submission
+    if fault == "participant":
+        queue.fail(session, actor, job, sentence, now)
+        if job.kind == CHECK:
+            slots.release(session, submission, "refusal")
+        states.move(session, actor, submission, "refused" if job.kind == CHECK else "failed", now, code=code,
+             sentence=sentence, fault=fault)  # fmt: skip
+        return
+    again = queue.give_back(session, actor, job, sentence, now)
+    _warn(session, job, sentence, again, now)
+    if again:
+        if job.kind == EVALUATE:
+            states.move(session, actor, submission, "queued", now, sentence=sentence)
+        return
+    slots.release(session, submission, "platform-fault")
+    states.move(session, actor, submission, "failed", now, code=code, sentence=sentence, fault=fault)
+
+
+def left(session: Session, actor: Actor, job: Job, now: int) -> None:
+    """Its worker leaves in good order: it waits for another, and nobody is at fault."""
+    queue.give_back(session, actor, job, "its worker was stopped", now, counts=False)
+    if job.kind == EVALUATE:
+        states.move(session, actor, job.submission, "queued", now)
+
+
+def reap(session: Session, now: int) -> int:
+    """Take back the jobs of workers that were silent for too long; how many there were."""
+    lost = queue.silent(session, now)
+    for job in lost:
+        failed(session, SYSTEM, job, "platform", "platform-fault", queue.SILENT, now)
+    return len(lost)
+
+
+def _warn(session: Session, job: Job, sentence: str, again: bool, now: int) -> None:
+    """Tell the organisers, before the team notices."""
+    what = "waits again" if again else "has failed for good"
+    notices.tell(session, _organisers(session), f"job {job.id} ({job.kind}) {what}",
+                 f"{sentence}; try {job.attempt}, worker {job.worker}", now)  # fmt: skip
+
+
+def _organisers(session: Session) -> list[User]:
+    return list(session.scalars(select(User).where(User.role.in_(ORGANISERS))))

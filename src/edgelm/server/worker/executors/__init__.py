@@ -1,0 +1,1 @@
+"""Where the steps of a job run: one file for each kind of place."""

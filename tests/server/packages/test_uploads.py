@@ -1,0 +1,200 @@
+"""Uploads over HTTP: what is missing, parts kept or not, files that are there already, who may send what."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from edgelm.server import storage as storage_module
+from edgelm.server.database import Database
+from edgelm.server.state import Server
+from edgelm.server.tables import Team
+
+DATA = random.Random(5).randbytes(35_000)
+NAME = sha256(DATA).hexdigest()
+PART = {"Content-Type": "application/offset+octet-stream"}
+
+
+@pytest.fixture
+def red(team: str, bearer: Callable[..., dict[str, str]]) -> dict[str, str]:
+    return bearer("red-captain")
+
+
+@pytest.fixture
+def package(make_package: Callable[..., Path]) -> Path:
+    return make_package("package", {"data.txt": DATA, "empty.txt": b""})
+
+
+def begin(app: TestClient, who: dict[str, str], package: Path, **changes: Any) -> Any:
+    data = (package / "edgelm.json").read_bytes()
+    if changes:
+        data = json.dumps({**json.loads(data), **changes}).encode()
+    return app.post("/uploads", content=data, headers={"Content-Type": "application/json", **who})
+
+
+def send(app: TestClient, who: dict[str, str], data: bytes, offset: int, where: str = f"/blobs/{NAME}") -> Any:
+    checksum = base64.b64encode(sha256(data).digest()).decode()
+    headers = {"Upload-Offset": str(offset), "Upload-Checksum": f"sha256 {checksum}", **PART, **who}
+    return app.patch(where, content=data, headers=headers)
+
+
+def test_what_is_missing_comes_part_by_part(
+    app: TestClient, red: dict[str, str], package: Path, server: Server
+) -> None:
+    begun = begin(app, red, package)
+    assert begun.status_code == 201
+    wanted = {each["sha256"]: (each["size"], each["offset"]) for each in begun.json()["missing"]}
+    assert wanted[NAME] == (35_000, 0) and len(wanted) == 3, "the file without a byte needs not come"
+    for offset in range(0, 35_000, 10_000):
+        head = app.head(f"/blobs/{NAME}", headers=red)
+        assert (head.headers["Upload-Offset"], head.headers["Upload-Length"]) == (str(offset), "35000")
+        sent = send(app, red, DATA[offset : offset + 10_000], offset)
+        assert sent.status_code == 204 and sent.headers["Upload-Offset"] == str(min(offset + 10_000, 35_000))
+    assert app.head(f"/blobs/{NAME}", headers=red).headers["Upload-Offset"] == "35000"
+    assert server.storage.path(NAME).read_bytes() == DATA
+    left = app.get(f"/uploads/{begun.json()['id']}", headers=red).json()["missing"]
+    assert NAME not in {each["sha256"] for each in left} and len(left) == 2
+    assert begin(app, red, package).json()["id"] == begun.json()["id"], "begun again, it is the same"
+
+
+def test_a_part_that_is_damaged_late_or_too_large_changes_nothing(
+    app: TestClient, red: dict[str, str], package: Path
+) -> None:
+    begin(app, red, package)
+    good = {"Upload-Offset": "0", **PART, **red}
+    wrong = base64.b64encode(sha256(b"other").digest()).decode()
+    for headers, data, status in (
+        ({"Upload-Checksum": f"sha256 {wrong}"}, DATA[:10], 460),
+        ({"Upload-Checksum": "md5 abc"}, DATA[:10], 400),
+        ({"Upload-Checksum": f"sha256 {base64.b64encode(sha256(DATA).digest()).decode()}"}, DATA, 413),
+        ({"Upload-Offset": "7"}, DATA[:10], 409),
+        ({"Upload-Offset": "-7"}, DATA[:10], 422),
+        ({"Content-Type": "text/plain"}, DATA[:10], 415),
+        ({}, DATA + b"!", 413),
+    ):
+        answer = app.patch(f"/blobs/{NAME}", content=data, headers={**good, **headers})
+        assert answer.status_code == status, (headers, answer.text)
+        assert answer.json()["what"]
+        assert app.head(f"/blobs/{NAME}", headers=red).headers["Upload-Offset"] == "0"
+
+
+def test_bytes_with_another_digest_are_forgotten(app: TestClient, red: dict[str, str], package: Path) -> None:
+    begin(app, red, package)
+    answer = app.patch(f"/blobs/{NAME}", content=DATA[::-1], headers={"Upload-Offset": "0", **PART, **red})
+    assert (answer.status_code, answer.json()["code"]) == (460, "PKG-05")
+    assert app.head(f"/blobs/{NAME}", headers=red).headers["Upload-Offset"] == "0"
+    assert app.patch(f"/blobs/{NAME}", content=DATA, headers={"Upload-Offset": "0", **PART, **red}).status_code == 204
+
+
+def test_browsers_speak_tus(app: TestClient, red: dict[str, str], package: Path, server: Server) -> None:
+    begin(app, red, package)
+    spoken = {"Tus-Resumable": "1.0.0", **red}
+    told = app.options("/tus").headers
+    assert (told["Tus-Version"], told["Tus-Extension"]) == ("1.0.0", "creation,checksum")
+    metadata = f"filename {base64.b64encode(b'a b').decode()},sha256 {base64.b64encode(NAME.encode()).decode()}"
+    made = app.post("/tus", headers={"Upload-Length": "35000", "Upload-Metadata": metadata, **spoken})
+    assert made.status_code == 201
+    where = made.headers["Location"]
+    assert app.head(where, headers=red).status_code == 412, "another version of tus"
+    assert app.head(where, headers=spoken).headers["Upload-Offset"] == "0"
+    for start in (0, 20_000):
+        headers = {"Upload-Offset": str(start), **PART, **spoken}
+        assert app.patch(where, content=DATA[start : start + 20_000], headers=headers).status_code == 204
+    assert server.storage.holds(NAME)
+    for length, named in (("5", metadata), ("35000", "sha256 !!"), ("35000", ""), ("35000", "sha256 AAAA")):
+        answer = app.post("/tus", headers={"Upload-Length": length, "Upload-Metadata": named, **spoken})
+        assert answer.status_code == (409 if named == metadata else 400)
+
+
+def test_what_one_team_brought_another_need_not_bring(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any
+) -> None:
+    begin(app, red, package)
+    app.patch(f"/blobs/{NAME}", content=DATA, headers={"Upload-Offset": "0", **PART, **red})
+    blue = bearer(f"{add_team('blue')}-member")
+    missing = begin(app, blue, package).json()["missing"]
+    assert NAME not in {each["sha256"] for each in missing}
+    assert sum(server.storage.path(name).stat().st_size == 35_000 for name in server.storage.all()) == 1
+
+
+def test_teams_do_not_see_each_others_uploads(
+    app: TestClient, red: dict[str, str], package: Path, bearer: Any, add_team: Any
+) -> None:
+    id = begin(app, red, package).json()["id"]
+    send(app, red, DATA[:10], 0)
+    blue = bearer(f"{add_team('blue')}-captain")
+    for who, status in ((blue, 404), ({}, 401), (bearer("red-member"), 200)):
+        assert app.get(f"/uploads/{id}", headers=who).status_code == status
+        assert app.head(f"/blobs/{NAME}", headers=who).status_code == status
+    assert send(app, blue, DATA[:10], 0).status_code == 404
+    assert send(app, bearer("red-captain", "read"), DATA[:10], 10).status_code == 403
+    assert app.delete(f"/uploads/{id}", headers=blue).status_code == 404
+    assert app.delete(f"/uploads/{id}", headers=red).status_code == 204
+    assert send(app, red, DATA[10:20], 10).status_code == 404
+
+
+@pytest.mark.parametrize(("changes", "status", "code"), [
+    ({"track": "none"}, 400, "PKG-04"), ({"format": "one"}, 400, "PKG-04"), ({"rules": "0" * 64}, 400, "SUB-06"),
+    ({"files": [{"path": "a", "size": 2**70, "sha256": NAME}]}, 400, "PKG-05"),
+    ({"files": [{"path": "a", "size": 2**60, "sha256": NAME}]}, 413, "PKG-07"),
+    ({"files": [{"path": "a", "size": 1, "sha256": NAME}, {"path": "b", "size": 2, "sha256": NAME}]}, 400, "PKG-05"),
+    ({"files": [{"path": "a", "size": 1, "sha256": NAME}, {"path": "a/b", "size": 1, "sha256": NAME}]}, 400, "PKG-02"),
+    ({"files": [{"path": "EDGELM.json", "size": 1, "sha256": NAME}]}, 400, "PKG-02"),
+    ({"files": [{"path": "../a", "size": 1, "sha256": NAME}]}, 400, "PKG-04"),
+    ({"files": [{"path": "a\u0000", "size": 1, "sha256": NAME}]}, 400, "PKG-04"),
+    ({"files": [{"path": "x" * 256, "size": 1, "sha256": NAME}]}, 400, "PKG-02"),
+    ({"track": "from-scratch"}, 409, "SUB-01"),
+])  # fmt: skip
+def test_a_package_that_cannot_be_handed_in_is_refused_before_it_is_uploaded(
+    app: TestClient, red: dict[str, str], package: Path, database: Database, changes: Any, status: int, code: str
+) -> None:
+    with database.write() as session:
+        session.get_one(Team, "red").tracks = ["compression"]
+    answer = begin(app, red, package, **changes)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert {"what", "why", "mend"} <= set(answer.json())
+
+
+def test_a_team_begins_so_many_uploads(app: TestClient, red: dict[str, str], package: Path) -> None:
+    ids = [begin(app, red, package, title=str(number)).json()["id"] for number in range(5)]
+    assert begin(app, red, package, title="6").status_code == 409
+    assert app.delete(f"/uploads/{ids[0]}", headers=red).status_code == 204
+    assert begin(app, red, package, title="6").status_code == 201
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000])
+def test_what_is_no_manifest_is_said(app: TestClient, red: dict[str, str], body: bytes) -> None:
+    answer = app.post("/uploads", content=body, headers=red)
+    assert (answer.status_code, answer.json()["code"]) == (400, "PKG-04")
+
+
+def test_a_full_disk_is_said_and_the_upload_goes_on_later(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(server.storage), "free", lambda _: 2**30)
+        assert begin(app, red, package).status_code == 507
+    begin(app, red, package)
+    send(app, red, DATA[:10_000], 0)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage_module.os, "fdatasync", full)
+        answer = send(app, red, DATA[10_000:20_000], 10_000)
+        assert answer.status_code == 507 and answer.json()["mend"]
+    assert app.head(f"/blobs/{NAME}", headers=red).headers["Upload-Offset"] == "10000"
+    assert app.patch(
+        f"/blobs/{NAME}", content=DATA[10_000:], headers={"Upload-Offset": "10000", **PART, **red}
+    ).is_success
+    assert server.storage.holds(NAME)

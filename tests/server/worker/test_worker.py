@@ -1,0 +1,268 @@
+"""Workers against a real server over HTTP: killed anywhere, others go on; faults are theirs who made them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `server` is not installed")
+
+import uvicorn
+from sqlalchemy import select
+
+from edgelm.files import canonical_json
+from edgelm.rules.miniature import Miniature
+from edgelm.server import queue, states
+from edgelm.server.app import create_app
+from edgelm.server.audit import SYSTEM
+from edgelm.server.clock import utc_now
+from edgelm.server.keys import WORKER_KEY, digest
+from edgelm.server.settings import Settings
+from edgelm.server.state import Server
+from edgelm.server.tables import Blob, File, Job, Line, Slot, Submission
+from edgelm.server.worker import loop
+from edgelm.server.worker.executors.base import Ended
+
+SCRIPT = Path(__file__).with_name("scripted.py")
+_spec = importlib.util.spec_from_file_location("scripted", SCRIPT)
+scripted = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(scripted)
+
+KEYS = {name: WORKER_KEY + name * 8 for name in ("one", "two")}
+TASKS = Miniature().tasks
+QUESTIONS = sorted(f"{task}-{n}" for task in TASKS for n in range(scripted.QUESTIONS))
+LEASE = 2  # seconds
+
+
+@pytest.fixture
+def server(database, tmp_path, a_submission, a_worker):
+    """A server on a port of its own, with one package of one model whose check waits."""
+    address = database.engine.url.render_as_string(False)
+    settings = Settings(folder=tmp_path / "server", database=address, rules="miniature", lease_seconds=LEASE)
+    made = Server(settings, database)
+    files = {"models/base/card.json": b'{"derivation":"compressed"}', "models/base/checkpoint/config.json": b"{}"}
+    manifest = canonical_json({
+        "format": 1, "team": "Team", "track": "compression", "rules": made.rules.digest, "title": "T", "method": "m",
+        "contact": "c", "models": {"base": "models/base"}, "claims": "results.csv", "made_by": "edgelm",
+        "files": [{"path": path, "size": len(data), "sha256": sha256(data).hexdigest()}
+                  for path, data in files.items()],
+    })  # fmt: skip
+    with database.write() as session:
+        found = a_submission(session)
+        found.manifest = made.storage.put(manifest)
+        for path, data in files.items():
+            session.add(Blob(sha256=made.storage.put(data), size=len(data), whole=True, created=0))
+            session.flush()
+            session.add(File(submission_id="first", path=path, sha256=sha256(data).hexdigest()))
+        for name, key in KEYS.items():
+            a_worker(session, name).sha256 = digest(key)
+        queue.enqueue(session, SYSTEM, key="check/first", submission_id="first", kind="check", now=utc_now())
+    config = uvicorn.Config(create_app(made), host="127.0.0.1", port=0, log_level="error", access_log=False)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    url = f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    yield made, url
+    running.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def worker(server, tmp_path):
+    """`worker("one", die="base/gsm8k:2")`: a worker process; `worker.here(...)` is one in this process."""
+    _, url = server
+    asked = tmp_path / "asked"
+
+    def start(name="one", die="", folder="work"):
+        words = [sys.executable, SCRIPT, url, KEYS[name], tmp_path / folder, asked, *([die] if die else [])]
+        (tmp_path / folder).mkdir(exist_ok=True)
+        env = os.environ | {"TMPDIR": str(tmp_path / folder)}  # where the lock of a machine's processors lies
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+    def here(name="one", folder="work", **options):
+        executor = scripted.Scripted(asked, **options)
+        said = []
+        loop.run(scripted.bench(url, KEYS[name], tmp_path / folder, executor), once=True, say=said.append, idle=0.05)
+        return executor, said
+
+    start.here, start.asked = here, lambda: sorted(asked.read_text().split())
+    return start
+
+
+def submission(made):
+    with made.database.read() as session:
+        found = session.get_one(Submission, "first")
+        return found.state, found.fault, found.code, session.scalars(select(Slot)).one().use
+
+
+def result(made):
+    """The result of the evaluation, whole."""
+    with made.database.read() as session:
+        results = session.scalars(select(Job.result).where(Job.kind == "evaluate").order_by(Job.created))
+        last = list(results)[-1]
+    body = json.loads(made.storage.read(last, 1 << 20))
+    model = body["models"]["base"]
+    model["report"] = json.loads(made.storage.read(model["report"], 1 << 20))
+    model["answers"] = {task: made.storage.read(blob, 1 << 20) for task, blob in model["answers"].items()}
+    return body
+
+
+def until_lost(made):
+    """Wait until the lease that is held has ended."""
+    with made.database.read() as session:
+        ends = session.scalars(select(Job.lease_ends).where(Job.state == "leased")).first()
+    time.sleep(max(0, (ends or 0) - utc_now()) / 1e6 + 0.01)
+
+
+def test_a_package_is_checked_and_evaluated(server, worker):
+    made, _ = server
+    executor, said = worker.here()
+    assert executor.names == ["check", *(f"base/{task}" for task in TASKS), "base/throughput", "base/marks"]
+    assert submission(made) == ("scored", "", "scored", "spent")
+    body = result(made)
+    assert body["models"]["base"]["report"]["tasks"].keys() == set(TASKS)
+    assert body["models"]["base"]["report"]["speed"]["device"] == "d"
+    assert body["models"]["base"]["answers"].keys() == set(TASKS)
+    assert body["eligible"] is False  # there was no box, and that is stamped
+    assert worker.asked() == QUESTIONS and said[-1] == "done"
+    with made.database.read() as session:
+        assert "base/gsm8k: last words" in list(session.scalars(select(Line.text)))
+
+
+STAGES = ["fetch", "check", "base/commonsenseqa", "base/gsm8k:2", "base/chid:4", "base/throughput", "base/marks"]
+
+
+@pytest.mark.parametrize("die", STAGES)
+def test_killed_at_any_stage_it_goes_on_elsewhere_and_asks_nothing_twice(server, worker, die):
+    made, _ = server
+    assert worker("one", die).returncode == -signal.SIGKILL
+    assert submission(made)[0] in ("checking", "running")
+    until_lost(made)
+    done = worker("two")
+    assert done.returncode == 0, done.stderr
+    assert submission(made) == ("scored", "", "scored", "spent")
+    assert worker.asked() == QUESTIONS
+    report = result(made)["models"]["base"]["report"]
+    assert report["tasks"]["gsm8k"]["score"] == "50"
+
+
+def test_on_another_machine_it_goes_on_with_what_was_sent(server, worker):
+    made, _ = server
+    assert worker("one", "base/throughput").returncode == -signal.SIGKILL
+    until_lost(made)
+    assert worker("two", folder="elsewhere").returncode == 0
+    assert worker.asked() == QUESTIONS
+    assert submission(made)[0] == "scored"
+
+
+def test_killed_or_not_the_result_is_the_same(server, worker, tmp_path):
+    made, _ = server
+    for die in ("base/gsm8k:3", "base/marks"):
+        assert worker("one", die).returncode == -signal.SIGKILL
+        until_lost(made)
+    assert worker("two").returncode == 0
+    killed = result(made)
+    with made.database.write() as session:
+        states.move(session, SYSTEM, session.get_one(Submission, "first"), "queued", utc_now())
+        queue.enqueue(session, SYSTEM, key="again", submission_id="first", kind="evaluate", now=utc_now())
+    worker.here("one", folder="fresh")
+    assert len(worker.asked()) == 2 * len(QUESTIONS)
+    assert killed == result(made)
+
+
+def test_a_worker_that_wakes_after_its_lease_writes_nothing(server, worker):
+    made, _ = server
+    slept = threading.Event()
+
+    def sleep(name):
+        if name == "base/gsm8k" and not slept.is_set():
+            with made.database.write() as session:  # as if its heartbeats had not come for a minute
+                job = session.scalars(select(Job).where(Job.state == "leased")).one()
+                job.lease_ends = utc_now() - 1
+            slept.set()
+            assert worker("two", folder="elsewhere").returncode == 0
+
+    _, said = worker.here(pause=sleep)
+    assert any("lease" in line for line in said) and said.count("done") == 1  # the check
+    assert submission(made)[0] == "scored"
+    with made.database.read() as session:
+        job = session.scalars(select(Job).where(Job.kind == "evaluate")).one()
+        assert (job.worker, job.fence) == ("two", 2)
+
+
+@pytest.mark.parametrize(("step", "ended", "code"), [
+    ("base/gsm8k", Ended("memory"), "out-of-memory"), ("base/gsm8k", Ended("time"), "time-limit"),
+    ("base/commonsenseqa", Ended("exit", 1), "crash"), ("base/throughput", Ended("exit", 3), "crash"),
+    ("base/throughput", Ended("disk"), "crash"), ("base/chid", Ended("exit", -11), "crash"),
+])  # fmt: skip
+def test_what_a_model_breaks_its_team_answers_for(server, worker, step, ended, code):
+    made, _ = server
+    worker.here(ends={step: ended})
+    assert submission(made) == ("failed", "participant", code, "spent")
+
+
+@pytest.mark.parametrize("ended", [Ended("cancelled"), Ended("exit", -9)])
+def test_what_the_platform_breaks_is_tried_again(server, worker, ended):
+    made, _ = server
+    worker.here(ends={"base/gsm8k": ended})
+    assert submission(made) == ("failed", "platform", "platform-fault", "free")
+    with made.database.read() as session:
+        assert session.scalars(select(Job).where(Job.kind == "evaluate")).one().attempt == 4
+
+
+def test_a_refused_package_is_not_evaluated(server, worker):
+    made, _ = server
+    error = {"code": "PKG-01", "severity": "E", "path": "", "what": "w", "why": "y", "mend": "m"}
+    executor, _ = worker.here(findings=[error])
+    assert executor.names == ["check"]
+    assert submission(made) == ("refused", "participant", "PKG-01", "free")
+
+
+def test_a_cancelled_job_is_ended_where_it_runs(server, worker):
+    made, _ = server
+
+    def cancel(name):
+        if name == "base/gsm8k" and submission(made)[0] == "running":
+            with made.database.write() as session:
+                states.cancel(session, SYSTEM, session.get_one(Submission, "first"), "asked for", utc_now())
+
+    executor, said = worker.here(pause=cancel)
+    assert "base/throughput" not in executor.names and "done" in said  # of the check
+    assert submission(made)[0] == "cancelled"
+
+
+def test_a_worker_that_is_stopped_gives_its_job_back_at_once(server, worker):
+    made, _ = server
+
+    def stop(name):
+        if name == "base/gsm8k":
+            raise loop.Stopped
+
+    with pytest.raises(loop.Stopped):
+        worker.here(pause=stop)
+    with made.database.read() as session:
+        job = session.scalars(select(Job).where(Job.kind == "evaluate")).one()
+        assert (job.state, job.attempt) == ("waiting", 0)
+
+
+def test_a_full_disk_is_the_platform_s(server, worker, monkeypatch):
+    made, _ = server
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    worker.here()
+    assert submission(made) == ("failed", "platform", "platform-fault", "free")
