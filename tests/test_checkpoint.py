@@ -178,6 +178,13 @@ def test_a_wrong_field_of_a_card_is_named(small, card, field):
         _ = Checkpoint(small).card
 
 
+def test_of_several_chat_templates_the_default_is_taken(small):
+    templates = [{"name": "tools", "template": "other"}, {"name": "default", "template": "this"}]
+    for listed, expected in ((templates, "this"), (templates[:1], None)):
+        (small / "tokenizer_config.json").write_text(json.dumps({"chat_template": listed}))
+        assert Checkpoint(small).chat_template == expected
+
+
 def test_a_chat_template_that_is_no_text_is_named(small):
     (small / "chat_template.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(BadFile, match=r"chat_template\.jinja is not UTF-8"):

@@ -203,6 +203,17 @@ def test_the_source_is_copied_or_written_from_the_recipe(checkpoint: Checkpoint,
     assert "```\nedgelm compress tiny/base depth:drop=1 width:ffn=96 -o out/base\n```" in text
 
 
+@pytest.mark.parametrize("name", ["aux.py", "end.", "in\u200bvisible"])
+def test_a_name_that_the_checker_refuses_is_refused_here(checkpoint: Checkpoint, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for each in ("README.md", name):
+        (source / each).write_text("make\n")
+    with pytest.raises(BadFile, match="cannot be in a package"):
+        packed(tmp_path / "out", checkpoint.path, source=source)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("out", ["out", "deep/out.zip", "."])
 def test_a_package_is_not_copied_into_itself(checkpoint: Checkpoint, tmp_path: Path, out: str) -> None:
     (tmp_path / "source").mkdir()

@@ -202,7 +202,7 @@ class Checkpoint:
 
     @cached_property
     def chat_template(self) -> str | None:
-        """The tokenizer's chat template, if it has one."""
+        """The tokenizer's chat template, if it has one; of several, the one that is used unless another is named."""
         path = self.path / "chat_template.jinja"
         if path.is_file():
             try:
@@ -210,6 +210,9 @@ class Checkpoint:
             except UnicodeDecodeError as error:
                 raise BadFile(f"{path} is not UTF-8 text", why=str(error), mend="copy it from the base") from None
         template = self.tokenizer_config.get("chat_template")
+        if isinstance(template, list):
+            named = [each for each in template if isinstance(each, dict) and each.get("name") == "default"]
+            template = named[0].get("template") if named else None
         return template if isinstance(template, str) else None
 
     @property

@@ -20,6 +20,7 @@ from edgelm.check.imports import _seen
 from edgelm.check.look import Package
 from edgelm.check.run import as_json, check
 from edgelm.errors import MissingInput, UnknownName
+from edgelm.plugins import parse
 from edgelm.rules import Rules
 from edgelm.submission import Submission
 
@@ -290,3 +291,9 @@ def test_adapters_in_the_source_are_left_alone(package: Any, rules: Rules) -> No
 def test_what_the_verbs_write_into_a_card_is_known(package: Any, rules: Rules) -> None:
     package.edit_card(data_allowed=True, overlap={}, quantized=False, versions={}, options=[], search={}, shape={})
     assert check(package.path, rules) == []
+
+
+def test_a_score_of_a_holdout_that_the_rules_do_not_pin_is_named(package: Any) -> None:
+    package.add_task("holdout", protocol="miniature-1/holdout-me")
+    rules = parse("rules", "miniature:tasks=gsm8k+holdout,holdouts=holdout")
+    assert any(found.code == "RPT-03" and "only the organiser" in found.what for found in check(package.path, rules))

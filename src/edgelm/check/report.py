@@ -78,13 +78,13 @@ def _other_rows(model: Model, task: str, score: TaskScore) -> int:
 def protocols(model: Model) -> Findings:
     """RPT-03: the rules' suite; and for the official rows, the task's version here, the only one that can be scored.
 
-    A secret hold-out is none of a submission's tasks: only the organiser has it.
+    A hold-out that is secret, or of which the rules pin no version, is none of a submission's tasks.
     """
     for task, score in model.report.tasks.items() if model.has_report else ():
         suite, _, version = score.protocol.partition("/")
         known = _task(task)
         official = model.rules.suite.startswith("opencompass-")
-        if suite == HOLDOUT:
+        if suite == HOLDOUT or (task in model.rules.holdouts and model.rules.protocol(task) is None):
             what = f"{task}: {score.protocol}, which only the organiser may ask"
         elif not model.counts(task):
             continue

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgelm.archives.entries import Entry, entry_problem, shown
+from edgelm.errors import BadFile
 from edgelm.files import sha256_file, tree_files
 
 LINK_FROM = 1 << 16  # bytes: larger files are hard-linked rather than copied
@@ -34,7 +36,14 @@ class Places:
     copied: Counter[str] = field(default_factory=Counter)  # bytes that could not be linked, by the system's reason
 
     def put(self, origin: Path, name: str, *, link: bool = True, sha256: str = "") -> None:
-        """Take a file into the package; as a link if it is large, unless it may be written to again (`link`)."""
+        """Take a file into the package; as a link if it is large, unless it may be written to again (`link`).
+
+        Raises:
+            BadFile: no archive could hold a file of that name.
+        """
+        if problem := entry_problem(Entry(name, 0), set()):
+            raise BadFile(f"{shown(str(origin))} cannot be in a package", why=f"{shown(name)} {problem}",
+                          mend="rename it, or leave it out")  # fmt: skip
         if sha256:
             self.digests[name] = sha256
         if name in self.elsewhere:
