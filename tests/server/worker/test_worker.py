@@ -25,7 +25,7 @@ from edgelm.rules.miniature import Miniature
 from edgelm.server import queue, states
 from edgelm.server.app import create_app
 from edgelm.server.audit import SYSTEM
-from edgelm.server.clock import utc_now
+from edgelm.server.clock import SECOND, utc_now
 from edgelm.server.keys import WORKER_KEY, digest
 from edgelm.server.settings import Settings
 from edgelm.server.state import Server
@@ -190,7 +190,7 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing(server, worker):
         if name == "base/gsm8k" and not slept.is_set():
             with made.database.write() as session:  # as if its heartbeats had not come for a minute
                 job = session.scalars(select(Job).where(Job.state == "leased")).one()
-                job.lease_ends = utc_now() - 1
+                job.lease_ends = utc_now() - 60 * SECOND
             slept.set()
             assert worker("two", folder="elsewhere").returncode == 0
 
