@@ -237,7 +237,8 @@ def hold_to_scopes(found: Viewer, method: str, path: str) -> None:
 async def _csrf(request: Request) -> bytes:
     """The CSRF token that a request bears, in a header or a field of its form."""
     sent: object = request.headers.get(CSRF_HEADER)
-    if sent is None and request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent is None and request.method == "POST" and kind in _FORMS:  # others may bring what memory does not hold
         sent = (await request.form()).get(CSRF_FIELD)
     return sent.encode(errors="replace") if isinstance(sent, str) else b""
 

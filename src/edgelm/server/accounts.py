@@ -121,7 +121,7 @@ def begin_reset(session: Session, actor: Actor, user: User, url: str, now: int, 
 
 
 def reset(session: Session, secret: str, now: int) -> User:
-    """Whose new password a link's secret is for; it counts no more, and all their logins end.
+    """Whose new password a link's secret is for; it counts no more, and all their logins and tokens end.
 
     Raises:
         NotThere: there is no such link, or it was used or has run out.
@@ -131,7 +131,8 @@ def reset(session: Session, secret: str, now: int) -> User:
         raise NotThere("there is no such link", why="it was used or has run out", mend="ask for another")
     user = found.user
     session.delete(found)
-    session.execute(delete(Login).where(Login.user_id == user.id))
+    for table in (Login, Token):
+        session.execute(delete(table).where(table.user_id == user.id))
     audit.record(session, Actor(user.id, user.role), "user.reset", user.id, now)
     return user
 

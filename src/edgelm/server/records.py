@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from edgelm.archives.entries import shown
 from edgelm.server import notices, queue, slots, states
 from edgelm.server.audit import SYSTEM, Actor
 from edgelm.server.tables import Finding, Job, Phase, Submission, User
@@ -59,8 +60,8 @@ def checked(
     grave = [each for each in findings if each["severity"] == "E"]
     if grave:
         slots.release(session, submission, "refusal")
-        states.move(session, actor, submission, "refused", now, code=grave[0]["code"], sentence=grave[0]["what"],
-             fault="participant")  # fmt: skip
+        states.move(session, actor, submission, "refused", now, code=grave[0]["code"],
+                    sentence=shown(grave[0]["what"]), fault="participant")  # fmt: skip
         return
     if any(each["severity"] == "R" for each in findings):
         submission.review = "open"

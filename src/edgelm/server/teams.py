@@ -14,7 +14,7 @@ from edgelm.server.audit import Actor
 from edgelm.server.clock import SECOND
 from edgelm.server.keys import digest, new_key
 from edgelm.server.refusals import Conflict, Forbidden, NotThere, Refused
-from edgelm.server.tables import Invitation, Member, Submission, Team, Upload, User
+from edgelm.server.tables import Invitation, Member, Slot, Submission, Team, Upload, User
 
 _VALID = 14 * 24 * 3600 * SECOND  # of an invitation
 
@@ -187,13 +187,13 @@ def leave(session: Session, actor: Actor, team_id: str, now: int) -> None:
 
     Raises:
         NotThere: it is not their team.
-        Conflict: a captain with others in the team, or the last of one that began to hand in.
+        Conflict: a captain with others in the team, or the last of one that began to hand in or was given a slot.
     """
     team, member = _own(session, actor, team_id)
     if len(team.members) > 1 and member.captain:
         raise Conflict("a captain does not leave the others", mend="make another member captain first")
     if len(team.members) == 1:
-        for table in (Submission, Upload):
+        for table in (Submission, Upload, Slot):
             if session.scalars(select(table).where(table.team_id == team.id).limit(1)).first():
                 raise Conflict(f"{team.name} began to hand in", mend="invite somebody to be captain, or withdraw")
     _drop(session, actor, team, member, "team.leave", "", now)

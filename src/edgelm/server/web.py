@@ -32,6 +32,7 @@ HEADERS = {
     "Cache-Control": "no-store",  # unless an answer says otherwise, because it shows all the same
 }
 _YEAR = 365 * 24 * 60 * 60
+_UPLOADS = ("/blobs/", "/tus/")
 _SMALL, _LARGE = 2**20, 64 * 2**20  # bytes of a body
 _LARGER = ("/uploads", "/jobs/")  # whose bodies are manifests and reports
 SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
@@ -99,8 +100,8 @@ def _refusal(scope: Scope) -> Refused | None:
 
 
 def _most(scope: Scope) -> int:
-    """The bytes that a body may have; parts of uploads, which PATCH brings, are counted where they are stored."""
-    if scope["method"] == "PATCH":
+    """The bytes that a body may have; parts of uploads are counted where they are stored, and not held in memory."""
+    if scope["method"] == "PATCH" and scope["path"].startswith(_UPLOADS):
         return 2**63
     return _LARGE if scope["path"].startswith(_LARGER) else _SMALL
 

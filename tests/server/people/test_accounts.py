@@ -313,6 +313,7 @@ def test_a_password_is_changed_and_other_logins_end(site: Any) -> None:
 
 def test_a_forgotten_password_is_set_anew_by_a_link_once(site: Any, clock: Any) -> None:
     red, stranger = site.user("red"), site.browser()
+    token = red.post("/tokens", json={"name": "old", "scopes": ["read"]}).json()["token"]
     asked = [stranger.post("/forgotten", json={"email": f"{name}@example.org"}) for name in ("Red", "blue")]
     assert [(answer.status_code, answer.json()) for answer in asked] == [(202, {"done": True})] * 2
     with site.server.database.read() as session:
@@ -324,6 +325,7 @@ def test_a_forgotten_password_is_set_anew_by_a_link_once(site: Any, clock: Any) 
     assert stranger.post("/reset", json={"secret": secret, "password": "another horse battery"}).status_code == 200
     refusal(stranger.post("/reset", json={"secret": secret, "password": "another horse battery"}), 404)
     refusal(red.get("/me"), 401)
+    refusal(stranger.get("/me", headers={"Authorization": f"Bearer {token}"}), 401)
     refusal(log_in(site, stranger), 401)
     late = site.user("ada", "admin").post(f"/admin/users/{red.id}/reset", json={"reason": "no mail"}).json()["secret"]
     clock.pass_seconds(86400)

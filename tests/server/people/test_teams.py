@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from edgelm.server import teams
-from edgelm.server.tables import Invitation, Member, Notice, Team, Upload
+from edgelm.server.tables import Invitation, Member, Notice, Phase, Slot, Team, Upload
 
 CERTIFIED = {"only_team": True, "student": False}
 RED = {"name": "Red", "tracks": ["compression"], **CERTIFIED}
@@ -145,6 +145,15 @@ def test_the_last_of_a_team_that_began_to_hand_in_stays(site: Any) -> None:
     team, ann = site.team("Red", "ann")
     with site.server.database.write() as session:
         session.add(Upload(team_id=team, user_id=ann.id, manifest="0" * 64, track="compression", created=0))
+    assert ann.delete(f"/teams/{team}/members/{ann.id}").status_code == 409
+
+
+def test_the_last_of_a_team_that_was_given_a_slot_stays(site: Any) -> None:
+    team, ann = site.team("Red", "ann")
+    with site.server.database.write() as session:
+        session.add(Phase(name="autumn", kind="scored", opens=0, closes=1))
+        session.flush()
+        session.add(Slot(team_id=team, track="compression", phase="autumn", number=1))
     assert ann.delete(f"/teams/{team}/members/{ann.id}").status_code == 409
 
 

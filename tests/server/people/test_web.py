@@ -74,6 +74,13 @@ def test_bodies_have_a_limit(site: Any) -> None:
     assert answer.status_code in (400, 413) and answer.json().keys() == {"code", "what", "why", "mend"}
 
 
+@pytest.mark.parametrize(("path", "refused"), [("/jobs/x/journals/y", True), ("/me", True), ("/blobs/x", False)])
+def test_only_parts_of_uploads_may_be_of_any_length(site: Any, path: str, refused: bool) -> None:
+    """All else would be held in memory before anyone is asked who sends it."""
+    answer = site.browser().patch(path, headers={"Content-Length": str(2**27)})
+    assert (answer.status_code == 413) is refused
+
+
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"1" * 10_000, b"\xff", b"NaN", b'{"email": "\\ud800@b.c"}'])
 def test_what_is_no_json_is_refused(site: Any, body: bytes) -> None:
     answer = site.browser().post("/register", content=body, headers={"Content-Type": "application/json"})

@@ -236,6 +236,14 @@ def test_a_fault_of_the_participant_spends_the_slot_at_once(call, lease, server)
     assert lease() is None
 
 
+def test_the_last_words_of_a_model_are_cleaned(call, lease, server):
+    held = to_evaluation(call, lease)
+    body = {"fence": held["fence"], "fault": "participant", "code": "crash", "sentence": "end\0ed\x1b[2J"}
+    assert call("one", "post", f"/jobs/{held['id']}/release", json=body).status_code == 200
+    with server.database.read() as session:
+        assert session.scalars(select(Submission)).one().sentence == "end\\x00ed\\x1b[2J"
+
+
 def test_a_worker_that_leaves_gives_its_job_to_another(call, lease, server):
     held = to_evaluation(call, lease)
     call("one", "post", f"/jobs/{held['id']}/release", json={"fence": held["fence"]})

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Body as InBody
 from fastapi.responses import FileResponse
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from edgelm.archives.entries import shown
 from edgelm.files import canonical_json
 from edgelm.server import queue, records
 from edgelm.server.access import Viewer, viewer
@@ -113,7 +114,7 @@ class Release(Held):
 
     fault: Literal["", "platform", "participant"] = ""
     code: Annotated[str, Field(max_length=40)] = ""
-    sentence: Annotated[str, Field(max_length=1000)] = ""
+    sentence: Annotated[str, Field(max_length=1000), AfterValidator(shown)] = ""  # may hold a model's last words
 
 
 class State(Body):
