@@ -11,13 +11,12 @@ from edgelm.rules.base import Rules
 from edgelm.rules.phases import shown
 from edgelm.server import audit, notices
 from edgelm.server.audit import Actor
-from edgelm.server.clock import SECOND, moment
+from edgelm.server.clock import DAY, moment
 from edgelm.server.refusals import Conflict, NotThere
 from edgelm.server.states import ENDED
-from edgelm.server.tables import Appeal, Revision, Submission, User
+from edgelm.server.tables import Appeal, Revision, Submission
 
 Outcome = Literal["granted", "dismissed"]
-_DAY = 24 * 60 * 60 * SECOND
 _PROVISIONAL = "provisional"
 
 
@@ -25,7 +24,7 @@ def deadline(session: Session, rules: Rules, track: str) -> int | None:
     """Until before when appeals are taken, in microseconds; None while there is no provisional board."""
     states = select(Revision.created).filter_by(track=track, state=_PROVISIONAL).order_by(Revision.number)
     published = session.scalars(states).first()
-    return None if published is None else published + rules.objection_days * _DAY
+    return None if published is None else published + rules.objection_days * DAY
 
 
 def appeal(session: Session, rules: Rules, actor: Actor, submission: Submission, text: str, now: int) -> Appeal:
@@ -54,7 +53,8 @@ def appeal(session: Session, rules: Rules, actor: Actor, submission: Submission,
     session.add(made)
     session.flush()
     audit.record(session, actor, "appeal.make", made.id, now, after={"submission": submission.id, "text": text})
-    notices.tell(session, _organisers(session), f"appeal about {submission.title}", text, now, f"appeal/{made.id}")
+    told = notices.organisers(session)
+    notices.tell(session, told, f"appeal about {submission.title}", text, now, f"appeal/{made.id}")
     return made
 
 
@@ -84,7 +84,3 @@ def of(session: Session, submission: Submission | None = None, *, undecided: boo
     if submission is not None:
         wanted = wanted.filter_by(submission_id=submission.id)
     return list(session.scalars(wanted.filter_by(decision="") if undecided else wanted))
-
-
-def _organisers(session: Session) -> list[User]:
-    return list(session.scalars(select(User).where(User.role.in_(("organiser", "admin")))))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], int]  # microseconds since 1970, UTC
 SECOND = 10**6
+DAY = 24 * 60 * 60 * SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -44,3 +44,8 @@ def shown(session: Session, user_id: str, most: int = 100) -> list[Notice]:
     """What stands on someone's page of messages, the latest first."""
     of_page = select(Notice).where(Notice.user_id == user_id, Notice.channel == "page")
     return list(session.scalars(of_page.order_by(Notice.created.desc(), Notice.id).limit(most)))
+
+
+def organisers(session: Session) -> list[User]:
+    """Those who run the competition."""
+    return list(session.scalars(select(User).where(User.role.in_(("organiser", "admin")))))

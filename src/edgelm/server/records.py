@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import shown
 from edgelm.server import notices, queue, slots, states
 from edgelm.server.audit import SYSTEM, Actor
-from edgelm.server.tables import Finding, Job, Phase, Submission, User
+from edgelm.server.tables import Finding, Job, Phase, Submission
 
 CHECK, EVALUATE = "check", "evaluate"
 SCORED = "scored"  # the kind of phase whose packages are evaluated
 Fault = Literal["platform", "participant"]
-ORGANISERS = ("organiser", "admin")
 
 
 def evaluation(session: Session, actor: Actor, submission: Submission, number: int, now: int) -> Job:
@@ -65,7 +64,7 @@ def checked(
         return
     if any(each["severity"] == "R" for each in findings):
         submission.review = "open"
-        notices.tell(session, _organisers(session), f"{submission.title}: a review is due",
+        notices.tell(session, notices.organisers(session), f"{submission.title}: a review is due",
                      "The checker found what a reviewer has to decide on.", now)  # fmt: skip
     states.move(session, actor, submission, "accepted", now)
     if session.get_one(Phase, submission.phase).kind == SCORED:
@@ -127,9 +126,5 @@ def reap(session: Session, now: int) -> int:
 def _warn(session: Session, job: Job, sentence: str, again: bool, now: int) -> None:
     """Tell the organisers, before the team notices."""
     what = "waits again" if again else "has failed for good"
-    notices.tell(session, _organisers(session), f"job {job.id} ({job.kind}) {what}",
+    notices.tell(session, notices.organisers(session), f"job {job.id} ({job.kind}) {what}",
                  f"{sentence}; try {job.attempt}, worker {job.worker}", now)  # fmt: skip
-
-
-def _organisers(session: Session) -> list[User]:
-    return list(session.scalars(select(User).where(User.role.in_(ORGANISERS))))

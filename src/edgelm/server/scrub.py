@@ -8,12 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edgelm.files import sha256_file
-from edgelm.server.clock import SECOND
+from edgelm.server.clock import DAY, SECOND
 from edgelm.server.packages import sweep
 from edgelm.server.storage import Storage
 from edgelm.server.tables import Blob, File, Job, Progress, Revision, Submission, Upload, Wanted
 
-_DAY = 24 * 60 * 60 * SECOND
 _NAMING = (
     File.sha256, Submission.manifest, Wanted.sha256, Upload.manifest, Progress.blob, Job.result, Revision.standings,
     Revision.entries,
@@ -40,14 +39,14 @@ def scrub(session: Session, storage: Storage, now: int) -> Scrubbed:
             if not storage.holds(blob.sha256) or storage.size(blob.sha256) != blob.size]  # fmt: skip
     removed = []
     for digest in sorted(set(storage.all()) - named):
-        if now - storage.path(digest).stat().st_mtime_ns // 1000 > _DAY:
+        if now - storage.path(digest).stat().st_mtime_ns // 1000 > DAY:
             blob = session.get(Blob, digest)
             if blob is not None:
                 session.delete(blob)
             storage.path(digest).unlink()
             removed.append(digest)
     wanted = session.execute(select(Upload.team_id, Wanted.sha256).join(Wanted, Wanted.upload_id == Upload.id))
-    storage.sweep({(team, digest) for team, digest in wanted}, (now - _DAY) / SECOND)
+    storage.sweep({(team, digest) for team, digest in wanted}, (now - DAY) / SECOND)
     sweep(storage)
     session.flush()
     return Scrubbed(lost, removed)

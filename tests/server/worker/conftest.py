@@ -11,10 +11,21 @@ pytest.importorskip("sqlalchemy", reason="the extra `server` is not installed")
 
 from sqlalchemy.orm import Session
 
+from edgelm.errors import Unsupported
 from edgelm.server.tables import Attempts, Member, Phase, Slot, Submission, Team, User, Worker
+from edgelm.server.worker.model_box import ModelBox, find_box
 
 START = 1_735_689_600_000_000  # where the standing clock begins
 DAY = 86_400_000_000
+
+
+@pytest.fixture(scope="session")
+def box() -> ModelBox:
+    """The box of this machine, from which every way out was tried once."""
+    try:
+        return find_box()
+    except Unsupported as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

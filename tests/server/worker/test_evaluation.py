@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from edgelm.data.miniature import write
-from edgelm.errors import Unsupported
 from edgelm.files import canonical_json, tree_files
 from edgelm.report import Report
 from edgelm.server import queue
@@ -31,7 +30,6 @@ from edgelm.server.worker import loop
 from edgelm.server.worker.calls import Calls
 from edgelm.server.worker.executors.base import Limits
 from edgelm.server.worker.executors.local import Local
-from edgelm.server.worker.model_box import find_box
 from edgelm.server.worker.work import Bench
 
 KEY = WORKER_KEY + "k" * 40
@@ -51,14 +49,6 @@ for name, reach in {
         pass
 print("SPY", "free" if found else "held", found, file=sys.stderr, flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def box():
-    try:
-        return find_box()
-    except Unsupported as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -13,14 +13,6 @@ from edgelm.server.worker import model_box
 from edgelm.server.worker.model_box import ModelBox, find_box
 
 
-@pytest.fixture(scope="module")
-def box():
-    try:
-        return find_box()
-    except Unsupported as error:
-        pytest.skip(str(error))
-
-
 def run(box, program, readable=(), writes=None):
     words = box.words([sys.executable, "-c", program], readable, writes)
     return subprocess.run(words, capture_output=True, text=True, env=box.env(), timeout=60, cwd="/", check=False)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edgelm.server import accounts, notices, second_factor
-from edgelm.server.access import SCOPES, UserRole, Viewer, client_of, cookie_name, viewer
-from edgelm.server.app import server_of
+from edgelm.server.access import SCOPES, UserRole, Viewer, client_of, cookie_name
+from edgelm.server.calling import Asking, Calling, Done, Served
 from edgelm.server.fields import Body, Email, Name, Prose, Secret
-from edgelm.server.idempotency import Call, call
+from edgelm.server.idempotency import Call
 from edgelm.server.refusals import NotLoggedIn, NotThere
 from edgelm.server.state import Server
 from edgelm.server.tables import Login, Token, User, Worker
 
 router = APIRouter(tags=["accounts"])
-Served = Annotated[Server, Depends(server_of)]
-Asking = Annotated[Viewer, Depends(viewer)]
-Calling = Annotated[Call, Depends(call)]
 _REGISTRATIONS = RateLimitItemPerHour(60)  # from one address: a lecture hall has one
 _MAILS = RateLimitItemPerHour(5)  # to one account
 _PER_ACCOUNT = RateLimitItemPerHour(100)  # tries of a password, from wherever
@@ -208,12 +205,6 @@ class WorkerView(Body):
         """A machine as organisers see it."""
         return cls(name=worker.name, tags=worker.tags, created=worker.created, seen=worker.seen,
                    disabled=worker.disabled, key=key)  # fmt: skip
-
-
-class Done(Body):
-    """Nothing more is to be said."""
-
-    done: Literal[True] = True
 
 
 @router.post("/register", status_code=201, response_model=Account)

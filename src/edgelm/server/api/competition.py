@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
@@ -12,20 +12,14 @@ from pydantic import Field
 from edgelm.files import parse_json
 from edgelm.rules.phases import shown
 from edgelm.server import audit, competition, metrics, phases
-from edgelm.server.access import Viewer, viewer
-from edgelm.server.app import server_of
+from edgelm.server.calling import Asking, Calling, Done, Served
 from edgelm.server.clock import moment
 from edgelm.server.fields import Body, Digest, Name, Prose
-from edgelm.server.idempotency import Call, call
 from edgelm.server.phases import Kind
-from edgelm.server.state import Server
 from edgelm.server.tables import Announcement
 from edgelm.server.tables import Phase as PhaseRow
 
 router = APIRouter(tags=["competition"])
-Served = Annotated[Server, Depends(server_of)]
-Asking = Annotated[Viewer, Depends(viewer)]
-Calling = Annotated[Call, Depends(call)]
 
 
 class TrackView(Body):
@@ -119,12 +113,6 @@ class Ready(Well):
     head: str
 
 
-class Removed(Body):
-    """It is no longer there."""
-
-    done: Literal[True] = True
-
-
 @router.get("/competitions", response_model=list[CompetitionView])
 def competitions(server: Served) -> list[CompetitionView]:
     """The one competition of this server."""
@@ -182,13 +170,13 @@ def set_phase(body: NewPhase, calling: Calling) -> Response:
     ))  # fmt: skip
 
 
-@router.delete("/admin/phases/{name}", response_model=Removed)
-def remove_phase(name: str, server: Served, who: Asking, reason: str = "") -> Removed:
+@router.delete("/admin/phases/{name}", response_model=Done)
+def remove_phase(name: str, server: Served, who: Asking, reason: str = "") -> Done:
     """Remove a phase that nothing was handed in to."""
     who.require("organiser")
     with server.database.write() as session:
         phases.remove_phase(session, who.actor, name, reason[:1000], server.clock())
-    return Removed()
+    return Done()
 
 
 @router.get("/announcements", response_model=list[AnnouncementView])

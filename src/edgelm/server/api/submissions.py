@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 from sqlalchemy import select
@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from edgelm.server import appeals, handing_in, queue, states, uploads
-from edgelm.server.access import Viewer, viewer
+from edgelm.server.access import Viewer
 from edgelm.server.api.uploads import own_team
 from edgelm.server.app import server_of
+from edgelm.server.calling import Asking, Calling
 from edgelm.server.clock import SECOND
 from edgelm.server.fields import Body, Prose
-from edgelm.server.idempotency import Call, call
 from edgelm.server.refusals import NotLoggedIn, NotThere
 from edgelm.server.state import Server
 from edgelm.server.tables import Appeal, Finding, Job, Line, Progress, Slot, Submission, Upload, Worker
@@ -30,8 +30,6 @@ POLL = 1.0  # seconds between two looks of a stream
 _ALIVE = 15  # seconds after which a stream without news says that it lives
 _LONGEST = 600  # seconds of a stream; browsers then ask again, and show again who they are
 Id = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-Who = Annotated[Viewer, Depends(viewer)]
-At = Annotated[Call, Depends(call)]
 
 
 class HandIn(Body):
@@ -140,7 +138,7 @@ class Appeals(Body):
 
 
 @router.post("/submissions", status_code=201, response_model=Shown)
-def hand_in(body: HandIn, at: At) -> JSONResponse:
+def hand_in(body: HandIn, at: Calling) -> JSONResponse:
     """Hand in an uploaded package: it is checked, takes a slot and waits for its evaluation, or is refused."""
     server, team = at.server, own_team(at.viewer)
     with server.database.read() as session:
@@ -163,7 +161,7 @@ def hand_in(body: HandIn, at: At) -> JSONResponse:
 
 @router.get("/submissions")
 def listed(
-    request: Request, who: Who,
+    request: Request, who: Asking,
     team: str | None = None, state: str | None = None, track: str | None = None,
     before: Annotated[int, Query(ge=0, lt=2**63)] = 2**63 - 1, limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Listed:  # fmt: skip
@@ -178,13 +176,13 @@ def listed(
 
 
 @router.get("/submissions/{submission}")
-def show(submission: Id, request: Request, who: Who) -> Live:
+def show(submission: Id, request: Request, who: Asking) -> Live:
     """A submission, and what its evaluation is at."""
     return _live(server_of(request), who, submission)
 
 
 @router.get("/submissions/{submission}/findings")
-def findings(submission: Id, request: Request, who: Who) -> Findings:
+def findings(submission: Id, request: Request, who: Asking) -> Findings:
     """What the checker found; the evidence for what a reviewer decides is the reviewers'."""
     with server_of(request).database.read() as session:
         _seen(session, who, submission)
@@ -198,7 +196,7 @@ def findings(submission: Id, request: Request, who: Who) -> Findings:
 
 @router.get("/submissions/{submission}/log")
 def log(
-    submission: Id, request: Request, who: Who,
+    submission: Id, request: Request, who: Asking,
     after: Annotated[int, Query(ge=0, lt=2**31)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Log:  # fmt: skip
     """Lines of the log, cut and redacted, from the one after `after` on."""
@@ -212,7 +210,7 @@ def log(
 
 
 @router.get("/submissions/{submission}/events", response_class=StreamingResponse)
-async def events(submission: Id, request: Request, who: Who) -> StreamingResponse:
+async def events(submission: Id, request: Request, who: Asking) -> StreamingResponse:
     """The submission as it changes, as server-sent events of the shape that `GET` has; until it has ended."""
     server = server_of(request)
     first = await run_in_threadpool(_live, server, who, submission)
@@ -220,7 +218,7 @@ async def events(submission: Id, request: Request, who: Who) -> StreamingRespons
 
 
 @router.post("/submissions/{submission}/withdraw", status_code=200, response_model=Shown)
-def withdraw(submission: Id, at: At) -> JSONResponse:
+def withdraw(submission: Id, at: Calling) -> JSONResponse:
     """Take a submission back until its phase closes; the slot is free again if the evaluation has not started."""
 
     def work(session: Session) -> Shown:
@@ -232,7 +230,7 @@ def withdraw(submission: Id, at: At) -> JSONResponse:
 
 
 @router.post("/submissions/{submission}/appeals", status_code=201, response_model=AppealShown)
-def appeal(submission: Id, body: Objection, at: At) -> JSONResponse:
+def appeal(submission: Id, body: Objection, at: Calling) -> JSONResponse:
     """Object to how a submission ended."""
 
     def work(session: Session) -> AppealShown:
@@ -243,7 +241,7 @@ def appeal(submission: Id, body: Objection, at: At) -> JSONResponse:
 
 
 @router.get("/submissions/{submission}/appeals")
-def appeals_of(submission: Id, request: Request, who: Who) -> Appeals:
+def appeals_of(submission: Id, request: Request, who: Asking) -> Appeals:
     """The appeals about a submission, and until when they are taken."""
     server = server_of(request)
     with server.database.read() as session:
@@ -253,7 +251,7 @@ def appeals_of(submission: Id, request: Request, who: Who) -> Appeals:
 
 
 @router.get("/appeals")
-def all_appeals(request: Request, who: Who, undecided: bool = False) -> Appeals:
+def all_appeals(request: Request, who: Asking, undecided: bool = False) -> Appeals:
     """All appeals, to organisers."""
     who.require("organiser")
     with server_of(request).database.read() as session:
@@ -261,7 +259,7 @@ def all_appeals(request: Request, who: Who, undecided: bool = False) -> Appeals:
 
 
 @router.post("/appeals/{appeal}/decision", status_code=200, response_model=AppealShown)
-def decide(appeal: str, body: Decision, at: At) -> JSONResponse:
+def decide(appeal: str, body: Decision, at: Calling) -> JSONResponse:
     """Decide an appeal, as an organiser."""
     at.viewer.require("organiser")
 

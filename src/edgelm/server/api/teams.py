@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
 
 from edgelm.server import teams
-from edgelm.server.access import Viewer, viewer
-from edgelm.server.app import server_of
+from edgelm.server.calling import Asking, Calling, Done, Served
 from edgelm.server.fields import Body, Digest, Email, Name, Secret
-from edgelm.server.idempotency import Call, call
-from edgelm.server.state import Server
 from edgelm.server.tables import Invitation, Member, Team
 
 router = APIRouter(prefix="/teams", tags=["teams"])
-Served = Annotated[Server, Depends(server_of)]
-Asking = Annotated[Viewer, Depends(viewer)]
-Calling = Annotated[Call, Depends(call)]
 Tracks = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=20)]
 
 
@@ -112,12 +106,6 @@ class TeamView(Body):
                    invitations=[InvitationView.of(each) for each in teams.invitations(session, team.id)])  # fmt: skip
 
 
-class Left(Body):
-    """Someone is no longer in the team."""
-
-    done: Literal[True] = True
-
-
 @router.get("", response_model=list[TeamView])
 def everyone(server: Served, who: Asking) -> list[TeamView]:
     """All teams, for who runs the competition."""
@@ -170,13 +158,13 @@ def invite(team_id: str, body: NewInvitation, calling: Calling) -> Response:
     return calling.once(work, secret="secret")
 
 
-@router.delete("/{team_id}/invitations/{invitation_id}", response_model=Left)
-def take_back(team_id: str, invitation_id: Digest, server: Served, who: Asking) -> Left:
+@router.delete("/{team_id}/invitations/{invitation_id}", response_model=Done)
+def take_back(team_id: str, invitation_id: Digest, server: Served, who: Asking) -> Done:
     """Take an invitation back, as captain."""
     who.require_member(team_id)
     with server.database.write() as session:
         teams.take_back(session, who.actor, team_id, invitation_id, server.clock())
-    return Left()
+    return Done()
 
 
 @router.post("/{team_id}/members", status_code=201, response_model=TeamView)
@@ -192,8 +180,8 @@ def join(team_id: str, body: Joining, calling: Calling) -> Response:
     return calling.once(work)
 
 
-@router.delete("/{team_id}/members/{user_id}", response_model=Left)
-def remove(team_id: str, user_id: str, server: Served, who: Asking, reason: str = "") -> Left:
+@router.delete("/{team_id}/members/{user_id}", response_model=Done)
+def remove(team_id: str, user_id: str, server: Served, who: Asking, reason: str = "") -> Done:
     """Leave, or remove another member as captain or organiser."""
     if not who.may("organiser"):
         who.require_member(team_id)
@@ -202,7 +190,7 @@ def remove(team_id: str, user_id: str, server: Served, who: Asking, reason: str 
             teams.leave(session, who.actor, team_id, server.clock())
         else:
             teams.remove(session, who.actor, team_id, user_id, reason[:1000], server.clock())
-    return Left()
+    return Done()
 
 
 @router.put("/{team_id}/captain", response_model=TeamView)

@@ -18,10 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from edgelm.server import uploads
-from edgelm.server.access import Viewer, viewer
+from edgelm.server.access import Viewer
 from edgelm.server.app import server_of
+from edgelm.server.calling import Asking, Calling
 from edgelm.server.fields import Digest
-from edgelm.server.idempotency import Call, call
 from edgelm.server.refusals import Conflict, Forbidden, Refused, TooMuch
 from edgelm.server.state import Server
 from edgelm.server.tables import Upload
@@ -38,7 +38,6 @@ _PART = {
         "required": True,
     }
 }
-Who = Annotated[Viewer, Depends(viewer)]
 _DIGEST = "^[0-9a-f]{64}$"
 Sha256 = Annotated[str, Path(pattern=_DIGEST)]
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, lt=2**63)]
@@ -80,7 +79,7 @@ async def body(request: Request) -> bytes:
 
 
 @router.post("/uploads", status_code=201, openapi_extra=_BODY)
-def begin(at: Annotated[Call, Depends(call)], manifest: Annotated[bytes, Depends(body)]) -> Begun:
+def begin(at: Calling, manifest: Annotated[bytes, Depends(body)]) -> Begun:
     """Begin an upload, or find it again, with the package's `edgelm.json` as the body."""
     server, team = at.server, own_team(at.viewer)
     read = uploads.read_manifest(manifest, server.rules, server.settings.max_package)
@@ -91,7 +90,7 @@ def begin(at: Annotated[Call, Depends(call)], manifest: Annotated[bytes, Depends
 
 
 @router.get("/uploads/{upload}")
-def show(upload: str, request: Request, who: Who) -> Begun:
+def show(upload: str, request: Request, who: Asking) -> Begun:
     """What an upload still lacks."""
     server = server_of(request)
     with server.database.read() as session:
@@ -99,7 +98,7 @@ def show(upload: str, request: Request, who: Who) -> Begun:
 
 
 @router.delete("/uploads/{upload}", status_code=204)
-def give_up(upload: str, at: Annotated[Call, Depends(call)]) -> None:
+def give_up(upload: str, at: Calling) -> None:
     """Forget an upload and what has come of it."""
     with at.server.database.write() as session:
         found = uploads.find(session, upload, own_team(at.viewer))
@@ -108,7 +107,7 @@ def give_up(upload: str, at: Annotated[Call, Depends(call)]) -> None:
 
 @router.head("/blobs/{sha256}")
 @router.head("/tus/{sha256}")
-def offset(sha256: Sha256, request: Request, who: Who) -> Response:
+def offset(sha256: Sha256, request: Request, who: Asking) -> Response:
     """How much of a file is here, in `Upload-Offset`; it is whole once that is `Upload-Length`."""
     _hold_to_tus(request)
     size, here = _state(server_of(request), own_team(who), sha256)
@@ -118,7 +117,7 @@ def offset(sha256: Sha256, request: Request, who: Who) -> Response:
 @router.patch("/blobs/{sha256}", status_code=204, openapi_extra=_PART)
 @router.patch("/tus/{sha256}", status_code=204, openapi_extra=_PART)
 async def receive(
-    sha256: Sha256, request: Request, who: Who, offset: Offset,
+    sha256: Sha256, request: Request, who: Asking, offset: Offset,
     checksum: Annotated[str | None, Header(alias="Upload-Checksum")] = None,
 ) -> Response:  # fmt: skip
     """Add bytes to a file at the offset where it ends; with `Upload-Checksum: sha256 BASE64` all of them or none.
@@ -163,7 +162,7 @@ def abilities(request: Request) -> Response:
 
 @router.post("/tus", status_code=201)
 def create(
-    request: Request, who: Who,
+    request: Request, who: Asking,
     length: Annotated[int, Header(alias="Upload-Length", ge=0, lt=2**63)],
     metadata: Annotated[str, Header(alias="Upload-Metadata")],
 ) -> Response:  # fmt: skip
