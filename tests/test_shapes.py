@@ -60,6 +60,8 @@ def test_the_published_index_of_phi_2_names_the_same_tensors(shared):
 @pytest.mark.parametrize(("family", "options"), [
     ("llama", {}), ("llama", {"attention_bias": True, "mlp_bias": True, "head_dim": 8}), ("qwen2", {}), ("qwen3", {}),
     ("qwen3", {"attention_bias": True, "num_key_value_heads": 1}), ("phi", {}), ("phi", {"num_key_value_heads": 4}),
+    ("qwen2", {"attention_bias": True, "mlp_bias": True}), ("qwen3", {"mlp_bias": True}),
+    ("phi", {"attention_bias": False, "mlp_bias": False}),
 ])  # fmt: skip
 def test_names_and_shapes_are_those_that_transformers_saves(make_checkpoint, family, options, tied):
     folder = make_checkpoint(family, tied=tied, num_hidden_layers=2, **options)

@@ -69,6 +69,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         return _gpt2(config)
     width, heads = _dimension(config, "hidden_size"), _dimension(config, "num_attention_heads")
     ffn = _dimension(config, "intermediate_size")
+    # Only these stock classes read the keys; the others have their biases or have none, whatever config.json says.
+    asked = family in ("llama", "qwen3") and bool(config.get("attention_bias"))
     return Shape(
         family=family,
         layers=_dimension(config, "num_hidden_layers"),
@@ -80,9 +82,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         vocab=_dimension(config, "vocab_size"),
         context=_dimension(config, "seq_length" if family == "qwen" else "max_position_embeddings"),
         tied=bool(config.get("tie_word_embeddings")),
-        attention_bias=family in ("qwen", "qwen2", "phi") or bool(config.get("attention_bias")),
-        output_bias=family == "phi" or bool(config.get("attention_bias")),
-        mlp_bias=family == "phi" or bool(config.get("mlp_bias")),
+        attention_bias=family in ("qwen", "qwen2", "phi") or asked,
+        output_bias=family == "phi" or asked,
+        mlp_bias=family == "phi" or (family == "llama" and bool(config.get("mlp_bias"))),
         qk_norm=family == "qwen3",
     )
 

@@ -137,7 +137,7 @@ def refusals(checkpoint: Checkpoint, part: Literal["model", "tokenizer"]) -> Ite
 
     Raises:
         Unsupported: a package that the files ask for is not installed.
-        BadFile: for every other reason, except that memory ran out, which stays what it was.
+        BadFile: for every other reason, except that memory or threads ran out, which stays what it was.
     """
     what = f"the {part} of {checkpoint.path} does not load"
     try:
@@ -145,7 +145,7 @@ def refusals(checkpoint: Checkpoint, part: Literal["model", "tokenizer"]) -> Ite
     except ImportError as error:
         raise Unsupported(what, why=_one_line(error), mend="install what it asks for, or give a plain model") from error
     except Exception as error:  # the libraries below raise whatever the damaged file makes them raise
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or "start new thread" in str(error):
             raise
         raise BadFile(what, why=_one_line(error), mend=_MENDS[part]) from error
 

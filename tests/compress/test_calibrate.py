@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,33 @@ def test_no_document_is_calibrated_on_and_held_out_and_healed_on(llama: Checkpoi
     count = sum(map(len, healing))
     assert count + calibration.record["tokens"] + calibration.record["held_out_tokens"] > 4000
     assert sum(map(len, further.draw(100))) in range(100, 117)
+
+
+def test_healing_reads_on_in_a_book_behind_what_judges(llama: Checkpoint) -> None:
+    """There is no other document: healing has other sentences than the calibration, and none that judges."""
+    book = [source("book.txt", [" ".join(f"Sentence {n} tells of fox and dog." for n in range(2000))])]
+    calibration = draw(llama, book, tokens=600, sequence=32)
+    healing = Further(llama, book, calibration, 32, 0).draw(5000)
+    assert 5000 <= sum(map(len, healing)) < 5000 + 32
+    tokenizer = AutoTokenizer.from_pretrained(llama.path)
+    sentences = [
+        [int(number) for number in re.findall(r"Sentence (\d+) tells", tokenizer.decode([*chain(*pieces)]))]
+        for pieces in (calibration.batches, calibration.held_out, healing)
+    ]
+    assert all(sentences)
+    read = [number for numbers in sentences for number in numbers]
+    assert read == sorted(set(read))
+
+
+def test_healing_leaves_a_document_that_judges_alone(llama: Checkpoint) -> None:
+    """Two sets of one document each: what is left of the one that was held out as a whole is not read either."""
+    texts = [source(name, [f"{name} " * 3000]) for name in ("fox", "dog")]
+    calibration = draw(llama, texts, tokens=600, sequence=32)
+    used = calibration.calibrated
+    healing = Further(llama, texts, replace(calibration, calibrated=used - {1}), 32, 0).draw(10**9)
+    assert used == {0, 1}
+    tokenizer = AutoTokenizer.from_pretrained(llama.path)
+    assert {"fox", "dog"} & set(tokenizer.decode([*chain(*healing)]).split()) == {"fox"}
 
 
 def test_healing_text_is_small_and_has_its_sources(llama: Checkpoint) -> None:

@@ -9,6 +9,9 @@ from transformers import AutoConfig
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.config import keep_layers, portable
+from edgelm.compress.depth import Depth
+from edgelm.compress.run import compress
+from edgelm.data.texts import TextSource
 
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -58,6 +61,17 @@ def test_old_configurations_are_understood() -> None:
     assert phi["partial_rotary_factor"] == 0.4
     assert "auto_map" not in phi
     assert portable({**shape, "model_type": "phi"}, "float32")["partial_rotary_factor"] == 0.5
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "_experts_implementation"])
+def test_how_a_model_was_run_is_no_part_of_it(
+    make_checkpoint: Callable[..., Path], texts: list[TextSource], tmp_path: Path, key: str
+) -> None:
+    base = Checkpoint(make_checkpoint("llama"))
+    write_config(base.path / "config.json", {**base.config, key: "flash_attention_9"})
+    made = compress(Checkpoint(base.path), [Depth(1)], tmp_path / "out", texts=texts, tokens=600, sequence=48)
+    assert made.config["num_hidden_layers"] == 3
+    assert key not in made.config
 
 
 def test_keep_layers_keeps_each_layers_type() -> None:

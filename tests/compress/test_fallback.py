@@ -10,7 +10,7 @@ import pytest
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.depth import Depth
-from edgelm.compress.fallback import built_in, find_texts, without_benchmarks
+from edgelm.compress.fallback import built_in, find_texts, size_of_texts, without_benchmarks
 from edgelm.compress.run import compress
 from edgelm.data.folder import DataFolder
 from edgelm.data.miniature import write
@@ -32,6 +32,19 @@ def test_files_before_folder_before_built_in(tmp_path: Path) -> None:
     assert [text.name for text in find_texts([tmp_path / "mine.txt"], data)] == ["mine.txt"]
     assert [text.name for text in find_texts([], data)] == ["c4"]
     assert find_texts([], DataFolder(tmp_path / "empty")) == [built_in()]
+
+
+def test_the_size_of_texts_is_known_before_they_are_read(tmp_path: Path) -> None:
+    row = json.dumps({"text": "A fox’s dogs bark. " * 99}, ensure_ascii=False) + "\n"
+    (tmp_path / "mine.jsonl").write_text(2000 * row, encoding="utf-8")
+    (tmp_path / "c4").mkdir()
+    (tmp_path / "c4" / "a.jsonl.gz").write_bytes(gzip.compress(row.encode()))
+    data = DataFolder(tmp_path)
+    said = size_of_texts([tmp_path / "mine.jsonl"], data)
+    (text,) = find_texts([tmp_path / "mine.jsonl"], data)
+    assert (tmp_path / "mine.jsonl").stat().st_size < text.resident <= said < 2 * text.resident
+    assert size_of_texts([], data) == 6 * (tmp_path / "c4" / "a.jsonl.gz").stat().st_size
+    assert size_of_texts([tmp_path / "none"], data) == size_of_texts([], DataFolder(None)) == 0
 
 
 def test_the_built_in_text_is_some_documents_of_our_own() -> None:

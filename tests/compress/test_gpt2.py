@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Progress, Step
+from edgelm.compress.cast import Cast
 from edgelm.compress.config import portable
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
@@ -63,7 +64,7 @@ def test_files_without_the_head_are_taken(base: Checkpoint, texts: list[TextSour
     """The published files hold the inner model alone, with the masks of old versions."""
     kept = stored(base)
     bare = {name.removeprefix("transformer."): tensor for name, tensor in kept.items()}
-    bare["h.0.attn.bias"] = torch.ones(1, 1, 8, 8)
+    bare["h.0.attn.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     save_file(bare, base.weight_files[0])
     result = compress(Checkpoint(base.path), [Depth(0)], tmp_path / "out", texts=texts, dtype="keep", **SMALL)
     made = stored(result)
@@ -88,6 +89,12 @@ def test_written_as_planned(make_checkpoint: MakeCheckpoint, texts: list[TextSou
     network, info = AutoModelForCausalLM.from_pretrained(result.path, output_loading_info=True)
     assert type(network).__name__ == "GPT2LMHeadModel"
     assert not info["missing_keys"] | info["unexpected_keys"]
+
+
+def test_a_cast_takes_it(base: Checkpoint, texts: list[TextSource], tmp_path: Path) -> None:
+    made = stored(compress(base, [Cast("float16")], tmp_path / "out", texts=texts, **SMALL))
+    assert made.keys() == stored(base).keys()
+    assert all(torch.equal(made[name], tensor.half()) for name, tensor in stored(base).items())
 
 
 def test_an_inert_layer_goes_first(

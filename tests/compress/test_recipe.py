@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from edgelm.checkpoint import Checkpoint, write_config
+from edgelm.compress.cast import Cast
 from edgelm.compress.depth import Depth
-from edgelm.compress.recipe import plan
+from edgelm.compress.recipe import agreed_dtype, plan
 from edgelm.compress.width import Width
 from edgelm.errors import BadOption, Unsupported
 from edgelm.plugins import parse
@@ -47,6 +48,20 @@ def test_bytes_follow_the_dtype(base: Checkpoint) -> None:
         rows = plan(base, [Depth(1)], dtype)  # type: ignore[arg-type]
         assert rows[0].bytes == base.bytes == 4 * base.parameters
         assert rows[1].bytes == width * rows[1].parameters
+
+
+def test_tensors_that_nobody_needs_do_not_count(make_checkpoint: MakeCheckpoint, edit: Any) -> None:
+    def add(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+        tensors["model.layers.0.attn.bias"] = torch.ones(1, 1, 256, 256, dtype=torch.bool)
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+
+    base = Checkpoint(make_checkpoint("llama", tied=True, dtype="float16"))
+    whole = plan(base, [Depth(1)], "keep")
+    more = edit(base, add)
+    assert more.bytes > base.bytes == whole[0].bytes
+    assert [row.bytes for row in plan(more, [Depth(1)], "keep")] == [row.bytes for row in whole]
+    assert len(plan(more, [Cast("float16")])) == 1  # it changes nothing
 
 
 def test_planning_needs_no_torch(make_checkpoint: MakeCheckpoint) -> None:
@@ -103,8 +118,15 @@ def test_stored_integers_are_refused(make_checkpoint: MakeCheckpoint, edit: Any)
     def quantise(tensors: dict[str, torch.Tensor]) -> None:
         tensors["model.layers.0.mlp.up_proj.weight"] = torch.zeros(128, 64, dtype=torch.int8)
 
-    with pytest.raises(Unsupported, match="stores I8"):
-        plan(edit(Checkpoint(make_checkpoint("llama")), quantise), [])
+    def quantise_all(tensors: dict[str, torch.Tensor]) -> None:
+        tensors |= {name: tensor.char() for name, tensor in tensors.items()}
+
+    for spoil in (quantise, quantise_all):
+        base = edit(Checkpoint(make_checkpoint("llama")), spoil)
+        with pytest.raises(Unsupported, match="stores I8"):
+            plan(base, [])
+        with pytest.raises(Unsupported, match="stores I8"):
+            agreed_dtype(base, [Cast("float16")], "keep")
 
 
 def test_several_dtypes_cannot_be_kept(make_checkpoint: MakeCheckpoint, edit: Any) -> None:

@@ -140,7 +140,7 @@ def test_an_interrupted_repair_goes_on_to_the_same_bytes(
         assert torch.equal(whole.outer(name), again.outer(name))
 
 
-def test_options_that_make_no_sense_are_refused(make_checkpoint: Any, opened: Any, batches: list[list[int]]) -> None:
+def test_options_that_make_no_sense_are_refused(make_checkpoint: Any) -> None:
     with pytest.raises(BadOption, match="ridge=0"):
         Repair(ridge=0)
     with pytest.raises(BadOption, match="bend=-1"):
@@ -148,9 +148,8 @@ def test_options_that_make_no_sense_are_refused(make_checkpoint: Any, opened: An
     with pytest.raises(Unsupported, match="gpt2"):
         Repair().plan({"model_type": "gpt2"})
     assert spec_of(parse("compress", "repair:bend=0")) == "repair:bend=0.0"
-    model = cut(Checkpoint(make_checkpoint("llama")), opened, batches, Width(hidden=32), lambda *_: None)
     with pytest.raises(Unsupported, match="stream of 32"):
-        Repair().apply(model, batches, lambda *_: None)
+        plan(Checkpoint(make_checkpoint("llama")), [Width(hidden=32), Repair()])
 
 
 def test_a_narrowed_stream_is_refused_in_planning(make_checkpoint: Any) -> None:

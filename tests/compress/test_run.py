@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from edgelm.compress.depth import Depth
 from edgelm.compress.fallback import BUILT_IN_WARNING, built_in
 from edgelm.compress.recipe import plan
 from edgelm.compress.run import compress
+from edgelm.compress.vocab import Vocab
 from edgelm.compress.width import Width
-from edgelm.data.texts import TextSource
+from edgelm.data.texts import MINIATURE_SET, Document, TextSource
 from edgelm.errors import BadFile, BadOption, MissingInput, Unsupported
 from edgelm.plugins import available
 
@@ -127,6 +129,19 @@ def test_card_carries_on(make_checkpoint: MakeCheckpoint, texts: list[TextSource
     assert card["quality"]["kl"] > 0
     assert len(card["steps"]) == 2
     assert any("15%" in warning for warning in first.card.model_extra["warnings"])  # type: ignore[index]
+
+
+def test_text_that_was_only_counted_in_is_on_the_card(
+    make_checkpoint: MakeCheckpoint, texts: list[TextSource], tmp_path: Path
+) -> None:
+    """Lines too short to be drawn can still decide which tokens stay."""
+    pinned = replace(texts[0], name=MINIATURE_SET, known=True)
+    glossary = TextSource("glossary.txt", [Document("x ^ 2")], sha256="ab")
+    base = Checkpoint(make_checkpoint("llama"))
+    for step, names in ((Vocab(keep=300), [MINIATURE_SET, "glossary.txt"]), (Depth(1), [MINIATURE_SET])):
+        card = compress(base, [step], tmp_path / str(len(names)), texts=[pinned, glossary], **SMALL).card
+        assert [source.name for source in card.data] == names
+        assert card.model_extra is not None and card.model_extra["data_allowed"] == (len(names) == 1)
 
 
 def test_the_built_in_text_is_warned_of(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

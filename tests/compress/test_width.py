@@ -167,3 +167,18 @@ def test_heads_go_first_where_those_there_are_do_not_divide_the_width(
     step.apply(model, batches, silent)
     assert model.config == {**step.plan(model.config), "rms_norm_eps": model.config["rms_norm_eps"]}
     assert (model.config["hidden_size"], model.config["num_attention_heads"]) == (64, 4)
+
+
+def test_a_width_and_heads_that_no_order_reaches_are_refused_by_the_plan(make_checkpoint: Any) -> None:
+    """6 heads do not divide the new width, 5 not the old one: either model in between would be none that loads."""
+    six = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 6}
+    with pytest.raises(BadOption, match="heads=5 does not fit 6 query heads") as caught:
+        Width(hidden=40, heads=5).plan(Checkpoint(make_checkpoint("llama", **six)).config)
+    assert "divide the width of 48" in caught.value.why
+
+
+@pytest.mark.parametrize("option", ["basis=channels", "untie=1", "refit=1"])
+def test_how_to_narrow_a_stream_that_stays_is_refused(make_checkpoint: Any, option: str) -> None:
+    step = parse("compress", f"width:hidden=64,ffn=96,{option}")
+    with pytest.raises(BadOption, match="it is 64 wide already"):
+        step.plan(Checkpoint(make_checkpoint("llama", tied=True)).config)

@@ -19,7 +19,7 @@ from edgelm.compress.costs.forecast import Forecast, forecast
 from edgelm.compress.costs.memory import search as memory_of_search
 from edgelm.compress.costs.memory import within
 from edgelm.compress.costs.phone import CONTEXT
-from edgelm.compress.fallback import find_texts
+from edgelm.compress.fallback import find_texts, size_of_texts
 from edgelm.compress.page.page import add_search
 from edgelm.compress.recipe import Row, agreed_dtype
 from edgelm.compress.recipe import plan as make_plan
@@ -44,7 +44,10 @@ def compress(
         list[str] | None, typer.Argument(help="Recipe files, or steps in order: depth:drop=2 width:ffn=8192.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print what would be cut; no weight is read.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only print what would be cut; --fit and --target-params alone read weights."),
+    ] = False,
     fit: Annotated[str | None, typer.Option(help="Find the recipe for a phone: 12GB, or bytes such as 7GB.")] = None,
     target_params: Annotated[str | None, typer.Option(help="Find the recipe for at most so many: 3.7B.")] = None,
     search: Annotated[
@@ -72,7 +75,9 @@ def compress(
     exports: Annotated[
         str, typer.Option(help="Programs that a searched recipe's result must suit: gguf, mlc, script, hf.")
     ] = "gguf+mlc",
-    shard_size: Annotated[str, typer.Option(help="Bytes of a weight file at the most.")] = "4GB",
+    shard_size: Annotated[
+        str, typer.Option(help="Bytes of a weight file at the most; a tensor beyond that has one of its own.")
+    ] = "4GB",
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a smaller dense one that plain transformers, and llama.cpp after `deploy`, run as it is.
@@ -95,7 +100,8 @@ def compress(
         require_fresh(out)  # before the text is read
     found: Found | None = None
     if fit or target_params:
-        looked = options | {"tokens": within(limit, tokens, partial(memory_of_search, base.config)),
+        resident = sum(text.resident for text in texts())
+        looked = options | {"tokens": within(limit, tokens, partial(memory_of_search, base.config, text=resident)),
                             "programs": programs_of(exports)}  # fmt: skip
         found = _searched(base, parsed, limit_of(fit, target_params), texts(), looked)
         parsed = found.steps
@@ -106,8 +112,9 @@ def compress(
     _warn_of_order(parsed)
     _warn_of_idle(parsed, rows)
     if plan:
-        tokens = within(limit, tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
-        _show_plan(rows, forecast(base, rows, tokens, agreed), found, json)
+        needed = partial(forecast, base, rows, dtype=agreed, text=size_of_texts(calib or [], folder))
+        tokens = within(limit, tokens, lambda tokens: needed(tokens).memory)
+        _show_plan(rows, needed(tokens), found, json)
         return
     assert out is not None
     options |= {"tokens": tokens, "memory": limit, "shard": _bytes(shard_size, "--shard-size")}

@@ -1,6 +1,7 @@
 """Calibration tokens, and held-out ones.
 
-A document is either calibrated on, held out, or learned from when the model is healed.
+A document is either calibrated on, held out, or learned from when the model is healed; only where there are no others
+is a document cut in two or three.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Calibration:
 
     Attributes:
         documents: how many documents they were cut from; those that follow are for healing.
+        calibrated: those of them that some of the batches are from; what is left of these may be learned from.
         probes: of what is held out a few sequences, of each data set if there are not too many.
         allowed: whether all text is C4 or Alpaca.
         warnings: for the card.
@@ -40,18 +42,20 @@ class Calibration:
     sources: list[Source]
     record: dict[str, Any]
     documents: int
+    calibrated: frozenset[int]
     probes: list[Tokens]
     allowed: bool
     warnings: list[str]
 
 
 def draw(
-    base: Checkpoint, texts: Sequence[TextSource], *, tokens: int = 16_384, sequence: int = 1024, seed: int = 0
-) -> Calibration:
+    base: Checkpoint, texts: Sequence[TextSource], *, tokens: int = 16_384, sequence: int = 1024, seed: int = 0,
+    counted: bool = False,
+) -> Calibration:  # fmt: skip
     """Draw `tokens` tokens in sequences of at most `sequence`, and an eighth more, but at most 8,192, to hold out.
 
     Less text gives fewer tokens, split in the same proportion. What is held out is of other documents, if any is short
-    enough.
+    enough. Texts that nothing is drawn from are sources only if they were `counted` in.
 
     Raises:
         BadOption: a number is out of range, or there is too little text.
@@ -70,7 +74,7 @@ def draw(
     if len(pieces) < 2:
         raise BadOption(f"the calibration text gives {found} tokens, too few to hold some out", mend="give more text")
     used, held_out = _split(pieces, min(max(found // (_HELD_OUT + 1), 1), _ENOUGH))
-    return _calibration(texts, used, held_out, seed)
+    return _calibration(texts, used, held_out, seed, counted=counted)
 
 
 def _split(pieces: Sequence[Piece], least: int) -> tuple[list[Piece], list[Piece]]:
@@ -103,9 +107,11 @@ def _probes(texts: Sequence[TextSource], held: Sequence[Piece]) -> list[Tokens]:
     return [piece.tokens for piece in [*first.values(), *rest][:_PROBES]]
 
 
-def _calibration(texts: Sequence[TextSource], used: Sequence[Piece], held: Sequence[Piece], seed: int) -> Calibration:
+def _calibration(
+    texts: Sequence[TextSource], used: Sequence[Piece], held: Sequence[Piece], seed: int, *, counted: bool
+) -> Calibration:
     batches, held_out = [piece.tokens for piece in used], [piece.tokens for piece in held]
-    sources, allowed = sources_of(texts, used)
+    sources, allowed = sources_of(texts, used, whole=counted)
     fallback, searched = built_in() in texts, all(text.overlap for text in texts)
     record = {
         "tokens": sum(map(len, batches)),
@@ -123,6 +129,6 @@ def _calibration(texts: Sequence[TextSource], used: Sequence[Piece], held: Seque
     ]
     return Calibration(
         batches, held_out, sources, record, 1 + max(piece.document for piece in (*used, *held)),
-        probes=_probes(texts, held), allowed=allowed,
+        calibrated=frozenset(piece.document for piece in used), probes=_probes(texts, held), allowed=allowed,
         warnings=[warning for warning, holds in warnings if holds],
     )  # fmt: skip

@@ -20,7 +20,6 @@ from edgelm.compress.stream.rewrite import Change
 from edgelm.errors import Unsupported
 
 _PENALTY, _PENALTY_FEW = 0.01, 0.05  # λ over the mean diagonal of Ĥ; the second for fewer than 2F tokens
-_RAISES = 3  # of λ, tenfold each, before a layer is given up
 _ROUNDS = 8  # in which `obs` removes the channels, taking account of those already gone
 
 
@@ -84,7 +83,7 @@ class Moments:
         return _PENALTY_FEW if self.warnings else _PENALTY
 
     def keep(self, count: int, score: str) -> Tensor:
-        """The `count` channels to keep, ascending; equal scores favour the lower channel.
+        """The `count` channels to keep, ascending; equal scores favour the lower channel. Asked once: H is then gone.
 
         Raises:
             Unsupported: the sums are too degenerate to score by `obs`; names the layer.
@@ -92,7 +91,12 @@ class Moments:
         if score == "obs":
             return self.staying(self.removals(len(self.act_F) - count))
         worth_F = self.act_F.sqrt() if score == "act" else self.base_FF.diagonal() * self.weight_DF.square().sum(0)
+        self._forget_base()
         return worth_F.argsort(descending=True, stable=True)[:count].sort().values
+
+    def _forget_base(self) -> None:
+        """Make room for the fit, which takes two more matrices of nearly that size."""
+        self.base_FF = self._zeros(0, 0)
 
     def staying(self, gone: Tensor) -> Tensor:
         """The channels that are not gone, ascending."""
@@ -101,7 +105,7 @@ class Moments:
         return left_F.nonzero().squeeze(1)
 
     def removals(self, count: int) -> Tensor:
-        """The `count` channels whose removal, with the others refitted, costs least output error, in that order.
+        """The `count` channels whose removal, with the others refitted, costs least output error, in that order; once.
 
         s_j = ‖W_j‖² / [H̃⁻¹]_jj with H̃ = H + λI; after each round W and H̃⁻¹ are those of the refitted layer
         (optimal brain surgeon over columns, arXiv 2210.17323).
@@ -109,6 +113,7 @@ class Moments:
         device = self.gram_FF.device
         self.gram_FF = self.gram_FF.cpu()  # a GPU has no room to spare for it meanwhile
         inverse_FF, weight_DF = self.inverse(), self.weight_DF.clone()
+        self._forget_base()
         order = torch.zeros(0, dtype=torch.int64, device=weight_DF.device)
         for round_ in range(_ROUNDS):
             share = count * (round_ + 1) // _ROUNDS - count * round_ // _ROUNDS
@@ -135,7 +140,7 @@ class Moments:
         centre_F = self.base_F * (self.tokens**-0.5 if self.centred else 0)
         energy_F = self.base_FF.diagonal() - centre_F.square()
         factor_FF, _ = self._cholesky(self.base_FF, max(self._penalty * float(energy_F.mean()), 1e-12), centre_F)
-        return torch.cholesky_inverse(factor_FF, out=factor_FF)
+        return torch.cholesky_inverse(factor_FF, out=factor_FF).T  # the same, row by row
 
     def slice(self, kept: Tensor) -> Fit:
         """The kept columns as they are."""
@@ -157,21 +162,17 @@ class Moments:
         if penalty <= 0:  # nothing passes through this layer: nothing to repair
             return self.slice(kept)
         factor_SS, penalty = self._cholesky(gram_SS, penalty)
+        del gram_SS  # solving copies the factor
         right_DS = cross_DS + penalty * self.weight_DF[:, kept]
         weight_DS = torch.cholesky_solve(right_DS.T, factor_SS).T
         shift_D = (self.target_D - weight_DS @ sum_S) / self.tokens if self.centred else 0 * self.target_D
         return Fit(weight_DS, shift_D, penalty)
 
     def _cholesky(self, gram: Tensor, penalty: float, centre: Tensor | None = None) -> tuple[Tensor, float]:
-        """The factor of `gram` + λI, less the centre's share, and the λ it took.
-
-        That is the one given, or up to a thousandfold where it is too little.
-        """
-        for _ in range(1 + _RAISES):
-            factor = damped_factor(gram, penalty, centre)
-            if factor is not None:
-                return factor, penalty
-            penalty *= 10
+        """See `damped_factor`; that there is none is an error, which names the layer."""
+        found = damped_factor(gram, penalty, centre)
+        if found is not None:
+            return found
         if not bool(torch.isfinite(gram).all()):
             raise Unsupported(f"layer {self.layer} computes infinities or NaN",
                               why="its channels cannot be compared", mend="give a sound checkpoint")  # fmt: skip

@@ -11,6 +11,7 @@ from edgelm.shapes import rope_parameters, shape_of
 
 # Ours is a stock class: no remote code, and no trace of where the base lay.
 _LEFT_OUT = ("auto_map", "_name_or_path")
+_LOADING = ("attn_implementation", "experts_implementation")  # also with what transformers puts around them
 
 
 def keep_layers(config: Config, kept: Sequence[int]) -> Config:
@@ -43,9 +44,12 @@ def common(config: Config) -> Config:
 
 
 def own(config: Config) -> Config:
-    """The opposite of `common`: a configuration in the words of its stock class."""
+    """The opposite of `common`: a configuration in the words of its stock class.
+
+    By which kernels a model was run is left out: it says nothing of the model, and other machines may not have them.
+    """
     words = names_of(config).words
-    return {words.get(key, key): value for key, value in config.items()}
+    return {words.get(key, key): value for key, value in config.items() if not any(part in key for part in _LOADING)}
 
 
 def stored_as(config: Config, dtype: str | None) -> Config:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from edgelm.data.documents import plain
 from edgelm.data.folder import DataFolder
-from edgelm.data.texts import BUILT_IN, OPEN, TextSource, from_file, from_folder
+from edgelm.data.rows import PARQUET
+from edgelm.data.texts import BUILT_IN, OPEN, TextSource, from_file, from_folder, training_names
 from edgelm.errors import MissingInput
 from edgelm.files import sha256_bytes
 from edgelm.train.overlap.index import OverlapIndex, Tally, written
 
+_LETTER, _PACKED = 2, 3  # bytes in memory for one in a file, at the most as a rule; and for one that is packed
 BUILT_IN_WARNING = (
     "calibrated on the short built-in text, which is in no rule set's allowed data, so that such a model cannot be "
     "handed in: give --data or --calib"
@@ -30,6 +32,13 @@ def find_texts(paths: Sequence[Path], data: DataFolder) -> list[TextSource]:
     """
     texts = [from_file(path) for path in paths] or from_folder(data)
     return without_benchmarks(texts, OverlapIndex.build(data)) if texts else [built_in()]
+
+
+def size_of_texts(paths: Sequence[Path], data: DataFolder) -> int:
+    """Bytes of memory that the texts of `find_texts` will take, about, by their files alone; 0 for the built-in one."""
+    found = [path for path in paths or map(data.here, training_names(data)) if path is not None and path.is_file()]
+    return sum(_LETTER * path.stat().st_size * (_PACKED if path.name.endswith((".gz", PARQUET)) else 1)
+               for path in found)  # fmt: skip
 
 
 def without_benchmarks(texts: Sequence[TextSource], index: OverlapIndex) -> list[TextSource]:

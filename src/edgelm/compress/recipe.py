@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ from edgelm.compress.repair import Repair
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.names import HEAD
 from edgelm.errors import BadOption, Unsupported
-from edgelm.headers import BUFFERS, DTYPE_BYTES, TORCH_NAMES
+from edgelm.headers import BUFFERS, DTYPE_BYTES, TORCH_NAMES, Tensor
 from edgelm.plugins import spec_of
 from edgelm.shapes import Shape, shape_of
 
@@ -29,7 +30,7 @@ class Row:
 
     step: str
     config: Config
-    bytes: int  # of all tensors
+    bytes: int  # of all tensors that count
 
     @property
     def shape(self) -> Shape:
@@ -52,7 +53,8 @@ def plan(base: Checkpoint, steps: Sequence[Step], dtype: Dtype | None = None) ->
     base = imported(base)
     require_dense(base)
     width = _BYTES[stored_dtype(base, agreed_dtype(base, steps, dtype))]
-    size = base.bytes if base.has_weights else width * base.shape.parameters
+    counted = _counted(base).values() if base.has_weights else ()
+    size = sum(tensor.bytes for tensor in counted) or width * base.shape.parameters
     rows = [Row("base", base.config, size)]
     for step, config in taken(base, steps):
         rows.append(Row(spec_of(step), config, width * shape_of(config).parameters))
@@ -67,7 +69,8 @@ def taken(base: Checkpoint, steps: Sequence[Step]) -> Iterator[tuple[Step, Confi
     """
     config = base.config
     if base.has_weights:  # what is there counts, not what config.json says of it
-        config = stored_as(config, TORCH_NAMES.get(next(iter(base.dtypes))) if len(base.dtypes) == 1 else None)
+        dtypes = _dtypes(base)
+        config = stored_as(config, TORCH_NAMES.get(dtypes[0]) if len(dtypes) == 1 else None)
     for step in steps:
         if not step.idle(config):
             if isinstance(step, Repair):
@@ -103,18 +106,20 @@ def stored_dtype(base: Checkpoint, dtype: Dtype) -> str:
     """The torch name of the dtype that the result is stored in.
 
     Raises:
-        Unsupported: it shall be kept, but the base has several.
+        Unsupported: it shall be kept, but the base has several; or see `require_dense`.
     """
     if dtype != "keep":
         return dtype
     if not base.has_weights:
         return str(base.config.get("dtype") or base.config.get("torch_dtype") or "float32")
-    if len(base.dtypes) > 1:
+    require_dense(base)
+    dtypes = _dtypes(base)
+    if len(dtypes) > 1:
         raise Unsupported(
-            f"there is no one dtype to keep: {base.path} stores {', '.join(base.dtypes)}",
+            f"there is no one dtype to keep: {base.path} stores {', '.join(dtypes)}",
             mend="name the result's: --dtype float16",
         )
-    return TORCH_NAMES[next(iter(base.dtypes))]
+    return TORCH_NAMES[dtypes[0]]
 
 
 def require_dense(base: Checkpoint) -> None:
@@ -130,18 +135,31 @@ def require_dense(base: Checkpoint) -> None:
         raise Unsupported(f"{base.path} is quantised", why="only dense weights can be cut", mend="give the fp16 model")
     if not base.has_weights:
         return
-    foreign = sorted(set(base.dtypes) - set(_DENSE))
+    # A tied head's copy is looked at too: it will be compared with the embedding.
+    foreign = sorted({tensor.dtype for name, tensor in base.tensors.items() if not name.endswith(BUFFERS)} - {*_DENSE})
     if foreign:
         raise Unsupported(f"{base.path} stores {', '.join(foreign)}", why="only dense weights can be cut",
                           mend=f"give a model in one of {', '.join(_DENSE)}")  # fmt: skip
     _require_stock_tensors(base)
 
 
+def _counted(base: Checkpoint) -> dict[str, Tensor]:
+    """The stored tensors that the model is made of: no buffers of old versions, no copy of a tied head."""
+    spare = {HEAD} if base.shape.tied else set()
+    return {name: tensor for name, tensor in base.tensors.items() if name not in spare and not name.endswith(BUFFERS)}
+
+
+def _dtypes(base: Checkpoint) -> list[str]:
+    """What those are stored in, most first."""
+    counts: Counter[str] = Counter()
+    for tensor in _counted(base).values():
+        counts[tensor.dtype] += tensor.size
+    return [dtype for dtype, _ in counts.most_common()]
+
+
 def _require_stock_tensors(base: Checkpoint) -> None:
     expected = base.shape.tensors
-    spare = {HEAD} if base.shape.tied else set()
-    stored = {name: tensor.shape for name, tensor in base.tensors.items()
-              if name not in spare and not name.endswith(BUFFERS)}  # fmt: skip
+    stored = {name: tensor.shape for name, tensor in _counted(base).items()}
     for name in [*expected, *stored]:
         if expected.get(name) != stored.get(name):
             raise Unsupported(

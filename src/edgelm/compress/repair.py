@@ -56,7 +56,7 @@ class Repair:
         """Repair layer by layer, each behind those repaired.
 
         Raises:
-            Unsupported: the stream is no longer as wide as the base's, or a layer's sums are too degenerate to solve.
+            Unsupported: a layer's sums are too degenerate to solve.
         """
         from edgelm.compress.maths.repairing import repair  # torch, which a plan does without
 

@@ -6,11 +6,13 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 
 import edgelm
 from edgelm.checkpoint import Checkpoint, write_config
@@ -29,7 +31,7 @@ from edgelm.compress.recipe import Dtype, Row, agreed_dtype, plan, stored_dtype,
 from edgelm.compress.stream.device import device_of, peak_memory
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.model import Model
-from edgelm.compress.stream.saved import restore, save, work_folder
+from edgelm.compress.stream.saved import note, restore, save, work_folder
 from edgelm.compress.stream.sound import require_one_head
 from edgelm.compress.stream.writing import SHARD, write_weights
 from edgelm.compress.vocabulary.settle import settled
@@ -79,7 +81,7 @@ def compress(
         seed: of the choice of text.
         device: what layers are run on: `cpu`, `cuda`, or by `auto` a GPU if there is one.
         memory: bytes that this process may take, at the most; it then calibrates on fewer tokens if it must.
-        shard: bytes of a weight file, at the most.
+        shard: bytes of a weight file, at the most; a tensor beyond that has one of its own.
         progress: told what is being done.
 
     Raises:
@@ -89,23 +91,26 @@ def compress(
     """
     require_fresh(out)
     base, texts = imported(base), list(texts) or [built_in()]
-    steps = settled(base, steps, lambda: texts, counting=True)
+    given, steps = steps, settled(base, steps, lambda: texts, counting=True)
     agreed = agreed_dtype(base, steps, dtype)
     rows = plan(base, steps, agreed)
+    counted = any(one is not other for one, other in zip(given, steps, strict=True))  # in all text, to choose tokens
     steps = [step for step, _ in taken(base, steps)]
     if not base.has_weights:
         raise MissingInput(f"{base.path} holds no weights", mend="give a whole checkpoint; --plan works without")
     require_one_head(base)
     place = device_of(device)
-    asked, tokens = tokens, within(memory, tokens, lambda tokens: forecast(base, rows, tokens, agreed).memory)
+    needed = partial(forecast, base, rows, dtype=agreed, text=sum(text.resident for text in texts))
+    asked, tokens = tokens, within(memory, tokens, lambda tokens: needed(tokens).memory)
     options = {
         "texts": [{"name": text.name, "sha256": text.sha256} for text in texts], "tokens": tokens,
         "tokens_asked": asked, "sequence": sequence, "seed": seed, "dtype": agreed, "memory": memory,
     }  # fmt: skip
-    calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed)
+    calibration = draw(base, texts, tokens=tokens, sequence=sequence, seed=seed, counted=counted)
     if calibration.record["fallback"]:
         progress(BUILT_IN_WARNING, 0, 1)
-    with work_folder(out, _identity(base, rows, calibration, sequence, place)) as work, new_folder(out) as folder:
+    identity = _identity(base, rows, texts, calibration, sequence, place)
+    with work_folder(out, identity) as work, new_folder(out) as folder:
         model, model.base = _opened(base, place), _opened(base, place)
         further = Further(base, texts, calibration, sequence, seed)
         model.healing = lambda count: in_own_tokens(model, further.draw(count))
@@ -115,7 +120,7 @@ def compress(
         progress("write", 0, 1)
         cast = _write(base, model, folder, target, shard)
         quality = judge.written(Checkpoint(folder), model, calibration.probes)
-        needs = asdict(forecast(base, rows, tokens, agreed))
+        needs = asdict(needed(tokens))
         card = result_card(base, rows, _described(records, rows, quality), calibration, cast, quality, options, needs,
                            peak_memory(place))  # fmt: skip
         Checkpoint(folder).write_card(card)
@@ -124,13 +129,15 @@ def compress(
 
 
 def _identity(
-    base: Checkpoint, rows: Sequence[Row], calibration: Calibration, sequence: int, place: torch.device
-) -> dict[str, Any]:
+    base: Checkpoint, rows: Sequence[Row], texts: Sequence[TextSource], calibration: Calibration, sequence: int,
+    place: torch.device,
+) -> dict[str, Any]:  # fmt: skip
     """What a run must have in common with one that was killed, to go on from what that has left."""
     return {
-        "edgelm": edgelm.__version__, "base": base.digest, "folder": str(base.path.resolve()),
-        "steps": [row.step for row in rows[1:]], "calibration": calibration.record, "threads": torch.get_num_threads(),
-        "device": place.type, "sequence": sequence,
+        "edgelm": edgelm.__version__, "torch": torch.__version__, "transformers": transformers.__version__,
+        "base": base.digest, "folder": str(base.path.resolve()), "steps": [row.step for row in rows[1:]],
+        "texts": [text.sha256 for text in texts], "calibration": calibration.record, "sequence": sequence,
+        "threads": torch.get_num_threads(), "device": place.type,
     }  # fmt: skip
 
 
@@ -177,7 +184,7 @@ def _apply(
             record["speed"] = records[-1]["speed"] if same else judge.speed(model)
             if number < len(steps) - 1:
                 record["quality"] = judge.quality(model, model, f"after {record['step']}")
-            save(model, folder, record)
+            note(folder, record)
         records.append(record)
     return records
 

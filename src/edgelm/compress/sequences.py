@@ -97,8 +97,13 @@ def _require_known_ids(base: Checkpoint, ids: Sequence[int]) -> None:
         )
 
 
-def sources_of(texts: Sequence[TextSource], pieces: Iterable[Piece]) -> tuple[list[Source], bool]:
-    """What a card says of the texts that pieces are from, with their tokens, and whether all are C4 or Alpaca."""
+def sources_of(
+    texts: Sequence[TextSource], pieces: Iterable[Piece], *, whole: bool = False
+) -> tuple[list[Source], bool]:
+    """What a card says of the texts that pieces are from, with their tokens, and whether all are C4 or Alpaca.
+
+    `whole` takes in those that no piece is from.
+    """
     seen: Counter[int] = Counter()
     for piece in pieces:
         seen[piece.text] += len(piece.tokens)
@@ -106,6 +111,6 @@ def sources_of(texts: Sequence[TextSource], pieces: Iterable[Piece]) -> tuple[li
         Source.model_validate({"name": text.name, "sha256": text.sha256, "tokens": seen[number],
                                "licence": text.licence, "known": text.known})
         for number, text in enumerate(texts)
-        if seen[number]
+        if whole or seen[number]
     ]  # fmt: skip
-    return sources, all(text.allowed for number, text in enumerate(texts) if seen[number])
+    return sources, all(text.allowed for number, text in enumerate(texts) if whole or seen[number])

@@ -48,14 +48,23 @@ class Width:
     def __post_init__(self) -> None:
         if self.ffn is None and self.hidden is None and self.heads is None:
             raise BadOption("width says nothing to narrow", mend="width:ffn=8192, hidden= or heads=, for example")
+        if self.hidden is None:
+            self._refuse_manner("nothing says how far")
+
+    def _refuse_manner(self, why: str) -> None:
         for name in ("basis", "untie", "refit"):
-            if getattr(self, name) and self.hidden is None:
-                raise BadOption(f"width:{name} says how to narrow the stream, but nothing says how far",
+            if getattr(self, name):
+                raise BadOption(f"width:{name} says how to narrow the stream, but {why}",
                                 mend=f"add hidden=3072, for example, or leave {name} out")  # fmt: skip
 
     def parts(self, config: Config) -> list[str]:
-        """What is narrower afterwards: `ffn`, `hidden`, `heads`."""
-        return [part for part, key in _KEYS.items() if getattr(self, part) not in (None, config.get(key))]
+        """What is narrower afterwards, in the order in which it is narrowed: `ffn`, `hidden`, `heads`.
+
+        Heads are best done last, but go first where so many as there are do not divide the new width.
+        """
+        parts = [part for part, key in _KEYS.items() if getattr(self, part) not in (None, config.get(key))]
+        heads_first = self.hidden is not None and self.hidden % config["num_attention_heads"]
+        return sorted(parts, key=lambda part: part != "heads") if heads_first else parts
 
     def idle(self, config: Config) -> bool:
         """Whether everything stays as wide as it is."""
@@ -69,13 +78,19 @@ class Width:
                 can be run elsewhere.
         """
         parts = self.parts(config)
-        if "ffn" in parts:
-            config = {**config, "intermediate_size": self._aligned_ffn(config["intermediate_size"])}
-        if self.hidden is not None and "hidden" in parts:
-            config = planned(config, self.hidden, basis=self.basis, untie=self.untie, heads=self.heads)
-        if self.heads is not None and "heads" in parts:
-            config = plan_heads(config, self.heads)
-            check_square(shape_of(config), config["hidden_size"], self.heads)
+        if self.hidden is not None and "hidden" not in parts:
+            self._refuse_manner(f"it is {config['hidden_size']} wide already")
+        for part in parts:
+            if part == "ffn":
+                config = {**config, "intermediate_size": self._aligned_ffn(config["intermediate_size"])}
+            elif part == "hidden":
+                assert self.hidden is not None
+                config = planned(config, self.hidden, basis=self.basis, untie=self.untie, heads=self.heads)
+            else:
+                assert self.heads is not None
+                config = plan_heads(config, self.heads)
+        if "heads" in parts:
+            check_square(shape_of(config), config["hidden_size"], config["num_attention_heads"])
         return config
 
     def _aligned_ffn(self, ffn: int) -> int:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from edgelm.checkpoint import Checkpoint, write_config
 from edgelm.compress.base import Step
+from edgelm.compress.costs import memory
 from edgelm.compress.costs.forecast import forecast
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
 from edgelm.compress.recipe import plan
 from edgelm.compress.repair import Repair
 from edgelm.compress.width import Width
+from edgelm.data.texts import Document, TextSource
 
 
 def eight_billion(folder: Path) -> Checkpoint:
@@ -47,3 +49,13 @@ def test_what_takes_more_memory_is_said_to(tmp_path: Path) -> None:
                   [Depth(8, score="kl", replace=True)]):  # fmt: skip
         assert needs(base, *steps) > plain
     assert needs(base, Depth(8), Repair()) > needs(base, Depth(8), Repair(bend=0))
+
+
+def test_text_that_is_drawn_from_takes_memory_too(tmp_path: Path) -> None:
+    base = eight_billion(tmp_path)
+    rows = plan(base, [Depth(8)])
+    text = TextSource("a", [Document(f"Ein Fuchs und {n} Hunde. " * 2000, "Wer?") for n in range(100)], "")
+    assert text.resident > sum(len(document.text) for document in text.documents)
+    with_text = forecast(base, rows, 32_768, "float16", text=text.resident)
+    assert with_text.memory == needs(base, Depth(8)) + text.resident
+    assert memory.search(base.config, 1024, text.resident) == memory.search(base.config, 1024) + text.resident

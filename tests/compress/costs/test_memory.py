@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgelm.compress.costs import memory
 from edgelm.compress.costs.memory import LEAST, within
 from edgelm.errors import BadOption
 
@@ -29,6 +31,37 @@ def test_a_limit_too_small_for_any_run_names_one_that_is_not() -> None:
         within(10**9, 9000, needed)
     assert "1.1GB" in caught.value.mend
     assert within(int(1.1e9), 9000, needed) > LEAST
+
+
+SOLVED = """
+import sys, torch
+from edgelm.compress import channels
+from edgelm.devices.meters import host_peak
+channels.DOUBLE_BELOW, inputs, outputs, share, score = 0, *map(int, sys.argv[1:4]), sys.argv[4]
+weight_DF, a_TF = torch.randn(outputs, inputs), torch.randn(64, inputs)
+torch.linalg.solve(torch.cholesky_inverse(torch.eye(64)), torch.eye(64))  # what that loads is not counted
+before = host_peak()
+sums = channels.Moments(weight_DF, centred=True, layer=0)
+sums.add(a_TF, a_TF, [64])
+kept = sums.keep(share * inputs // 100, score)
+sums.error(kept, sums.refit(kept))
+print(host_peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "score"), [(5, "obs"), (50, "obs"), (98, "obs"), (98, "wact")])
+def test_choosing_channels_takes_what_is_said(monkeypatch: pytest.MonkeyPatch, share: int, score: str) -> None:
+    """In percent of the channels; in single precision, as all of a large model's are."""
+    monkeypatch.setattr(memory, "DOUBLE_BELOW", 0)
+    wide = {"model_type": "llama", "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 2,
+            "num_attention_heads": 12, "vocab_size": 100, "max_position_embeddings": 64}  # fmt: skip
+    narrow = {**wide, "intermediate_size": 1024}
+    said = memory.peak(wide, [narrow], 0, 2) - memory.peak(wide, [wide], 0, 2)
+    command = [sys.executable, "-c", SOLVED, "3072", "768", str(share), score]
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**18), "OMP_NUM_THREADS": "1"}  # as of larger matrices
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert 0.7 * said < int(done.stdout) <= 1.02 * said
 
 
 def run(base: Path, out: Path, memory: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Config, Progress
 from edgelm.compress.maths.hidden import slice_hidden
-from edgelm.compress.maths.hidden_basis import by_rows, parts, rotated_layer, sliced_layer
+from edgelm.compress.maths.hidden_basis import Rotation, Selection, by_rows, narrow_layer, parts
 from edgelm.compress.maths.hidden_plan import narrowed
 from edgelm.compress.maths.hidden_statistics import ChannelScores, Directions
 from edgelm.compress.maths.residual import residual_of
@@ -103,9 +103,9 @@ def open_model(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.Te
 def turn(model: InMemory, Q_DD: Tensor, keep: int) -> None:
     """Fold and rotate by the pure functions alone; a tied model is untied."""
     config = model.config
-    scales = dict.fromkeys(residual_of(config).readers, 1.0)
+    scales, basis = dict.fromkeys(residual_of(config).readers, 1.0), Rotation(Q_DD[:, :keep].contiguous())
     for number in range(model.layers):
-        model.put_layer(number, rotated_layer(model.layer_tensors(number), config, Q_DD, keep, scales))
+        model.put_layer(number, narrow_layer(model.layer_tensors(number), config, basis, scales))
     gain_D = model.outer("model.norm.weight")
     model.put_outer(HEAD, by_rows(model.head()[0], lambda rows: (rows * gain_D) @ Q_DD[:, :keep]))
     model.put_outer(EMBEDDING, by_rows(model.outer(EMBEDDING), lambda rows: rows @ Q_DD[:, :keep]))
@@ -149,7 +149,7 @@ def test_biases_of_writers_are_turned_and_of_readers_are_not(open_model: Open, b
 def test_slicing_all_channels_is_the_layer(open_model: Open) -> None:
     model = open_model("phi")
     tensors = model.layer_tensors(0)
-    made = sliced_layer(tensors, model.config, torch.arange(D), {"input_layernorm": 1.0})
+    made = narrow_layer(tensors, model.config, Selection(torch.arange(D)), {"input_layernorm": 1.0})
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in made.items())
 
 

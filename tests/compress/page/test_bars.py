@@ -16,6 +16,11 @@ def test_a_bar_for_each_layer_as_high_as_its_value() -> None:
     assert "<title>layer 1: 0.2</title>" in svg
 
 
+def test_bars_of_some_layers_bear_their_numbers() -> None:
+    svg = bars("Error", [0.1, 0.2], layers=[3, 4])
+    assert "<title>layer 3: 0.1</title>" in svg and "at most 0.2 (4)" in svg and ">3</text>" in svg
+
+
 def test_nothing_but_noughts_is_drawn_too() -> None:
     assert bars("Error", [0.0, 0.0]).count('height="0%"') == 2
 
@@ -28,7 +33,7 @@ def test_all_layers_are_within_the_frame() -> None:
 
 
 def test_it_is_told_in_words() -> None:
-    assert described("Error", [0.25, 0.75]) == "Error, 2 values: 0.5 in the mean, at most 0.75 (1)"
+    assert described("Error", [0.25, 0.75], [3, 4]) == "Error, 2 values: 0.5 in the mean, at most 0.75 (4)"
 
 
 def test_the_title_is_text() -> None:

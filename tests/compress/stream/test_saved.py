@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgelm.checkpoint import Checkpoint
+from edgelm.compress import run
 from edgelm.compress.base import Step
 from edgelm.compress.depth import Depth
 from edgelm.compress.run import compress
@@ -17,7 +18,8 @@ from edgelm.compress.stream import model as stream
 from edgelm.compress.stream.saved import work_folder
 from edgelm.compress.width import Width
 from edgelm.data.texts import TextSource
-from edgelm.errors import BadOption, Unsupported
+from edgelm.errors import BadFile, BadOption, NoSpace, Unsupported
+from edgelm.plugins import parse
 
 SMALL: Any = {"tokens": 600, "sequence": 48}
 RECIPE: list[Step] = [Width(112), Depth(1), Width(96)]
@@ -87,6 +89,43 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
         (folder / "half").write_text("x")
         raise Unsupported("no", mend="none")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_what_was_made(tmp_path: Path) -> None:
+    with pytest.raises(NoSpace), work_folder(tmp_path / "out", {}) as folder:
+        (folder / "layer").write_text("x")
+        raise NoSpace("the disk is full", mend="make room")
+    with work_folder(tmp_path / "out", {}) as folder:
+        assert (folder / "layer").read_text() == "x"
+
+
+def test_killed_while_speed_and_quality_are_noted(
+    checkpoint: Checkpoint, texts: list[TextSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise Killed
+
+    vocab = [parse("compress", "vocab:keep=300"), Depth(1)]  # of which rows are kept
+    whole = compress(checkpoint, vocab, tmp_path / "whole", texts=texts, **SMALL)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run, "note", end)
+        compress(checkpoint, vocab, tmp_path / "out", texts=texts, **SMALL)
+    assert any(tmp_path.glob(".out.work/0-vocab/rows-*.npy"))
+    assert compress(checkpoint, vocab, tmp_path / "out", texts=texts, **SMALL).digest == whole.digest
+
+
+def test_what_is_damaged_is_said_and_made_anew(
+    checkpoint: Checkpoint, texts: list[TextSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocab = [parse("compress", "vocab:keep=300"), Width(112)]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after(patch, 1)
+        compress(checkpoint, vocab, tmp_path / "out", texts=texts, **SMALL)
+    for path in tmp_path.glob(".out.work/0-vocab/rows-*.npy"):
+        path.write_bytes(b"")
+    with pytest.raises(BadFile, match="is damaged"):
+        compress(checkpoint, vocab, tmp_path / "out", texts=texts, **SMALL)
+    assert compress(checkpoint, vocab, tmp_path / "out", texts=texts, **SMALL).has_weights
 
 
 # In the order in which they come: a layer of the first step, a finished step, a layer of the last, the result.

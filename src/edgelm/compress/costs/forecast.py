@@ -28,7 +28,7 @@ class Forecast:
     exports: Exports
 
 
-def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype) -> Forecast:
+def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype, text: int = 0) -> Forecast:
     """The forecast of a planned recipe.
 
     Args:
@@ -36,12 +36,13 @@ def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype) -
         rows: the plan.
         tokens: of calibration text.
         dtype: of the result's weights.
+        text: bytes in memory of the text that is drawn from.
     """
     width = _BYTES[stored_dtype(base, dtype)]
     first, last = rows[0].shape, rows[-1].shape
     configs, steps = [row.config for row in rows[1:]], [parse("compress", row.step) for row in rows[1:]]
     return Forecast(
-        memory=memory.peak(base.config, configs, tokens, width, steps),
+        memory=memory.peak(base.config, configs, tokens, width, steps, text),
         disk=memory.disk(base.config, configs, width, steps),
         phone=phone.memory(last, width), phone_base=phone.memory(first, width),
         read=phone.read_per_token(last, width), read_base=phone.read_per_token(first, width),

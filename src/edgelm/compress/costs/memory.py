@@ -15,14 +15,18 @@ from edgelm.shapes import Shape, shape_of
 from edgelm.train.costs.figures import size
 
 LEAST = 1024  # calibration tokens below which a run is refused rather than made smaller
-LIBRARIES = 900_000_000  # bytes of Python, torch and transformers, tokenizers and the text that is drawn from
-_SOLVING = 3.5  # matrices of F × F in memory at the most while channels are chosen: two sums, an inverse, its rows
+LIBRARIES = 900_000_000  # bytes of Python, torch and transformers, and tokenizers
+_SOLVING = 3.2  # F × F matrices at the most, whatever is kept: two sums and an inverse, or a sum and two of the fit
+_DOUBLE = 3.75  # of them where sums are in double precision: a product is brought to it before it is added
+_BESIDE = 4.3  # D × F matrices besides: a sum, and of the fit both sides, a product and the solution
 _SEQUENCE = 1024  # tokens that go through a layer at a time
 _LOGITS = 6 * 256  # rows of logits while models are compared
 _TRAINED = 16  # bytes of a parameter that learns: itself, its gradient and two moments, in float32
 
 
-def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, steps: Sequence[Step] = ()) -> int:
+def peak(
+    base: Config, configs: Sequence[Config], tokens: int, width: int, steps: Sequence[Step] = (), text: int = 0
+) -> int:  # fmt: skip
     """Bytes of memory at the most, about, on a CPU; on a GPU what is not streams lies there.
 
     Args:
@@ -31,6 +35,7 @@ def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, steps
         tokens: of calibration text.
         width: bytes of a stored weight.
         steps: what is done.
+        text: bytes of the text that is drawn from, which stays in memory.
     """
     shape = shape_of(base)
     layer = 4 * layer_parameters(shape)
@@ -38,14 +43,14 @@ def peak(base: Config, configs: Sequence[Config], tokens: int, width: int, steps
     heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 4 * _LOGITS * shape.vocab
     walking = 3 * stream + 2 * layer + 3 * 4 * _SEQUENCE * shape.ffn
     others = [_other(step, shape, shape_of(configs[-1]), stream) for step in steps]
-    return LIBRARIES + max(walking + _solving(shape, configs), heads + layer, *others, 0)
+    return LIBRARIES + text + max(walking + _solving(shape, configs), heads + layer, *others, 0)
 
 
-def search(base: Config, tokens: int) -> int:
+def search(base: Config, tokens: int, text: int = 0) -> int:
     """Bytes of memory of a quick search, at the most: it looks at each layer as narrowing does."""
     shape = shape_of(base)
     narrow = {**base, "intermediate_size": shape.ffn // 2}
-    return peak(base, [narrow], tokens, 2)
+    return peak(base, [narrow], tokens, 2, text=text)
 
 
 def _solving(shape: Shape, configs: Sequence[Config]) -> int:
@@ -55,8 +60,8 @@ def _solving(shape: Shape, configs: Sequence[Config]) -> int:
 
 def _sums(inputs: int, outputs: int) -> int:
     """Of the least squares for one matrix."""
-    cell = 8 if inputs <= DOUBLE_BELOW else 4
-    return int(_SOLVING * cell * inputs**2) + 2 * cell * inputs * outputs
+    cell, matrices = (8, _DOUBLE) if inputs <= DOUBLE_BELOW else (4, _SOLVING)
+    return int(cell * inputs * (matrices * inputs + _BESIDE * outputs))
 
 
 def _other(step: Step, base: Shape, model: Shape, stream: int) -> int:

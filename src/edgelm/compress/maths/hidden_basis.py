@@ -119,20 +119,6 @@ def narrow_layer(
     return changed
 
 
-def rotated_layer(
-    tensors: Mapping[str, Tensor], config: Config, Q_DD: Tensor, keep: int, scales: Mapping[str, float]
-) -> dict[str, Tensor]:
-    """What changes of a layer when the stream is turned by Q and its first `keep` coordinates stay."""
-    return narrow_layer(tensors, config, Rotation(Q_DD[:, :keep].contiguous()), scales)
-
-
-def sliced_layer(
-    tensors: Mapping[str, Tensor], config: Config, kept: Tensor, scales: Mapping[str, float]
-) -> dict[str, Tensor]:
-    """What changes of a layer when these channels of the stream stay."""
-    return narrow_layer(tensors, config, Selection(kept), scales)
-
-
 def parts(tensors: Mapping[str, Tensor], module: str) -> dict[str, Tensor]:
     """The tensors of one module by their last names: `weight`, and `bias` where it has one."""
     return {name: tensors[f"{module}.{name}"] for name in ("weight", "bias") if f"{module}.{name}" in tensors}

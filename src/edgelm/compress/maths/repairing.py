@@ -16,7 +16,6 @@ from edgelm.compress.maths.layer_fit import LayerFit
 from edgelm.compress.stream.device import fast_products
 from edgelm.compress.stream.layer import Passage
 from edgelm.compress.stream.model import Model
-from edgelm.errors import Unsupported
 from edgelm.files import read_json, write_json
 
 _TINY = 1e-30
@@ -37,10 +36,9 @@ def repair(
         progress: told how many layers are done.
 
     Raises:
-        Unsupported: see `Ridge.fit` of `maths.ridge`; or the stream is not as wide as the base's.
+        Unsupported: see `Ridge.fit` of `maths.ridge`.
     """
     assert model.base is not None
-    _require_one_width(model, model.base)
     walk = _Walk(model, model.base, batches, share, bend)
     records = []
     for number in range(model.layers):
@@ -52,14 +50,6 @@ def repair(
         "penalty": [record["penalty"] for record in fitted],
         "error": [record["error"] for record in fitted], "warnings": [],
     }  # fmt: skip
-
-
-def _require_one_width(model: Model, base: Model) -> None:
-    if model.config["hidden_size"] != base.config["hidden_size"]:
-        raise Unsupported(
-            f"repair cannot compare a stream of {model.config['hidden_size']} with the base's of "
-            f"{base.config['hidden_size']}", mend="leave repair out, and let width:hidden fit the readers: refit=1",
-        )  # fmt: skip
 
 
 class _Walk:

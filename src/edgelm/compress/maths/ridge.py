@@ -5,6 +5,8 @@ Letters: T tokens, I inputs of the matrix, G coordinates of what is aimed at, O 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,8 +16,13 @@ from edgelm.errors import Unsupported
 
 _SHARE = 3  # λ over the mean diagonal: so many times the inputs over the tokens; fewer tokens tell less
 _LEAST, _MOST = 0.01, 1.0  # of that
-_RAISES = 3  # of λ, tenfold each, before a fit is given up
 _TINY = 1e-30
+
+Share = Callable[[int, int], float]
+
+
+def _fair(inputs: int, tokens: int) -> float:
+    return min(max(_SHARE * inputs / max(tokens, 1), _LEAST), _MOST)
 
 
 class Ridge:
@@ -24,12 +31,15 @@ class Ridge:
     Args:
         where: names what is fitted, should its sums be degenerate.
         centred: whether there is a bias to take up the means.
-        share: λ over the mean diagonal of Σ a aᵀ; without, by the number of tokens.
+        share: λ over the mean diagonal of Σ a aᵀ, or that by the numbers of inputs and tokens.
+        without: what is said to do else, should its sums be degenerate.
     """
 
-    def __init__(self, where: str, *, centred: bool, share: float | None = None) -> None:
+    def __init__(
+        self, where: str, *, centred: bool, share: float | Share | None = None, without: str = "leave the step out"
+    ) -> None:
         self.where, self.centred, self.tokens, self.penalty = where, centred, 0, 0.0
-        self._share = share
+        self._share, self._without = share or _fair, without
         self._gram_II: Tensor  # Σ a aᵀ
         self._cross_GI: Tensor  # Σ t aᵀ
         self._given_I: Tensor  # Σ a
@@ -80,12 +90,11 @@ class Ridge:
         gram_II = self._gram_II
         if self.centred:
             gram_II = gram_II - torch.outer(self._given_I, self._given_I) / self.tokens
-        share = self._share or min(max(_SHARE * len(gram_II) / max(self.tokens, 1), _LEAST), _MOST)
+        share = self._share(len(gram_II), self.tokens) if callable(self._share) else self._share
         self.penalty = max(share * float(gram_II.diagonal().mean()), _TINY)  # where nothing passes, W is W₀
-        for _ in range(1 + _RAISES):
-            self._factor_II = damped_factor(gram_II, self.penalty)
-            if self._factor_II is not None:
-                return self._factor_II
-            self.penalty *= 10
-        raise Unsupported(f"{self.where} cannot be repaired", why="its sums over the calibration text are degenerate",
-                          mend="give more calibration text, or leave the step out")  # fmt: skip
+        found = damped_factor(gram_II, self.penalty)
+        if found is None:
+            raise Unsupported(f"{self.where} cannot be fitted", why="its sums over the calibration text are degenerate",
+                              mend=f"give more calibration text, or {self._without}")  # fmt: skip
+        self._factor_II, self.penalty = found
+        return self._factor_II

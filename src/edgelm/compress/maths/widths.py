@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgelm.compress.base import FAMILIES, Config, Progress, Tokens
+from edgelm.compress.base import FAMILIES, Progress, Tokens
 from edgelm.compress.channels import Narrowing
 from edgelm.compress.maths.attention import Attention, plan_heads
 from edgelm.compress.maths.heads import HeadCollector
@@ -56,20 +56,13 @@ def narrow(model: Model, batches: Sequence[Tokens], step: Width, progress: Progr
     assert model.folder is not None
     record: dict[str, Any] = {}
     home = model.folder
-    for part in _in_order(step, model.config):
+    for part in step.parts(model.config):
         model.folder = home / part
         model.folder.mkdir(exist_ok=True)
         record[part] = PARTS[part](model, batches, step, progress)
     model.folder = home
     warnings = [warning for said in record.values() for warning in said.pop("warnings")]
     return {**record, "warnings": list(dict.fromkeys(warnings))}
-
-
-def _in_order(step: Width, config: Config) -> list[str]:
-    """The parts as they are best done: heads last, but first where so many as there are do not divide the new width."""
-    parts = step.parts(config)
-    heads_first = step.hidden is not None and step.hidden % config["num_attention_heads"]
-    return sorted(parts, key=lambda part: part != "heads") if heads_first else parts
 
 
 def _said(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:

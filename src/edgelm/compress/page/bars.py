@@ -11,31 +11,33 @@ _ROOM = 1.08  # of the highest bar, so that it does not touch the top
 _GAP = 0.22  # share of a bar's place that is left free
 
 
-def bars(title: str, values: Sequence[float], marked: Collection[int] = ()) -> str:
+def bars(title: str, values: Sequence[float], marked: Collection[int] = (), layers: Sequence[int] = ()) -> str:
     """An `<svg>` element; equal input gives equal text.
 
     Args:
         title: what is shown, for those who do not see it.
-        values: of layer 0, 1, …; none is negative.
+        values: none is negative.
         marked: layers that stand out.
+        layers: whose values these are; 0, 1, … if empty.
     """
+    layers = layers or range(len(values))
     top = max(values, default=0.0) * _ROOM or 1.0
     parts = [
-        f'<svg role="img" aria-label="{html.escape(described(title, values))}">',
+        f'<svg role="img" aria-label="{html.escape(described(title, values, layers))}">',
         *_grid(top),
-        *(_bar(layer, value / top, len(values), f"layer {layer}: {figure(value)}", marked=layer in marked)
-          for layer, value in enumerate(values)),
-        *_numbers(len(values)),
+        *(_bar(place, value / top, len(values), f"layer {layer}: {figure(value)}", marked=layer in marked)
+          for place, (layer, value) in enumerate(zip(layers, values, strict=True))),
+        *_numbers(layers),
         "</svg>",
     ]  # fmt: skip
     return "\n".join(parts)
 
 
-def described(title: str, values: Sequence[float]) -> str:
+def described(title: str, values: Sequence[float], layers: Sequence[int]) -> str:
     """The chart in words."""
-    highest = max(range(len(values)), key=values.__getitem__)
+    highest, layer = max(zip(values, layers, strict=True), key=lambda each: each[0])
     mean = sum(values) / len(values)
-    return f"{title}, {len(values)} values: {figure(mean)} in the mean, at most {figure(values[highest])} ({highest})"
+    return f"{title}, {len(values)} values: {figure(mean)} in the mean, at most {figure(highest)} ({layer})"
 
 
 def figure(value: float) -> str:
@@ -48,9 +50,9 @@ def four(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _bar(layer: int, share: float, count: int, said: str, *, marked: bool) -> str:
+def _bar(number: int, share: float, count: int, said: str, *, marked: bool) -> str:
     """A bar with what is said of it under the pointer, on a place as high as the chart."""
-    place, left = 100 / count, 100 * layer / count
+    place, left = 100 / count, 100 * number / count
     kind = ' class="marked"' if marked else ""
     return (
         f"<g{kind}><title>{said}</title>"
@@ -67,11 +69,12 @@ def _grid(top: float) -> Iterator[str]:
                f'<text x="-8" y="{y}" dy="0.32em" class="end">{figure(value)}</text>')  # fmt: skip
 
 
-def _numbers(count: int) -> Iterator[str]:
+def _numbers(layers: Sequence[int]) -> Iterator[str]:
     """The numbers of a few layers, below the middle of their bars."""
-    for layer in sorted({round(tick) for tick in ticks(0, max(count - 1, 1), 6)}):
-        if layer < count:
-            yield f'<text x="{_percent(100 * (layer + 0.5) / count)}" y="100%" dy="1.4em">{layer}</text>'
+    count = len(layers)
+    for place in sorted({round(tick) for tick in ticks(0, max(count - 1, 1), 6)}):
+        if place < count:
+            yield f'<text x="{_percent(100 * (place + 0.5) / count)}" y="100%" dy="1.4em">{layers[place]}</text>'
 
 
 def _percent(value: float) -> str:

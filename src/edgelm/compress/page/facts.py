@@ -26,6 +26,7 @@ class Done(BaseModel):
     quality: Quality | None = None  # afterwards
     speed: Speed | None = None  # afterwards
     dropped: list[int] = Field(default_factory=list)  # layers
+    repaired: list[int] = Field(default_factory=list)  # layers, of which alone there are errors then
 
     def by_layer(self) -> Iterator[tuple[str, list[float]]]:
         """The errors, scores and losses that there are one of for each layer, by part and name: `ffn error`."""

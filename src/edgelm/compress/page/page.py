@@ -153,7 +153,8 @@ def _charts(done: Done) -> list[Chart]:
     for name, values in done.by_layer():
         title = _title(done, name)
         marked = _marked(done, values) if name == "scores" else []
-        made.append(Chart(title, bars(title, values, marked), sum(values) / len(values), "dropped" if marked else ""))
+        svg = bars(title, values, marked, done.repaired)
+        made.append(Chart(title, svg, sum(values) / len(values), "dropped" if marked else ""))
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import numpy as np
 
 from edgelm.compress.stream.model import Model
 from edgelm.compress.stream.pieces import Piece
-from edgelm.errors import BadFile, BadOption, InputError, MissingInput
+from edgelm.errors import BadFile, BadOption, InputError, MissingInput, NoSpace
 from edgelm.files import disk_errors, make_parent, read_bytes, read_json, write_bytes, write_json
 from edgelm.headers import Tensor
 
@@ -27,8 +28,8 @@ def work_folder(out: Path, identity: Mapping[str, Any], finished: str = f"*/{DON
     """A hidden folder beside `out` for what is finished on the way.
 
     It is removed when the block ends well, when a file is damaged or lacking, and with any other `InputError` before
-    something is finished; a run that is killed leaves it. If one of the same identity has, the block goes on from what
-    is there; what one of another identity has left is removed.
+    something is finished; a run that is killed, or that the disk has no room for, leaves it. If one of the same
+    identity has, the block goes on from what is there; what one of another identity has left is removed.
 
     Args:
         out: what is made.
@@ -52,7 +53,8 @@ def work_folder(out: Path, identity: Mapping[str, Any], finished: str = f"*/{DON
         try:
             yield folder
         except InputError as error:
-            if isinstance(error, BadFile | MissingInput) or not any(folder.glob(finished)):
+            begun = isinstance(error, NoSpace) or any(folder.glob(finished))
+            if isinstance(error, BadFile | MissingInput) or not begun:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +84,7 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
     for name, piece in model.pieces.items():
         if piece.rows is not None and id(piece.rows) not in rows:
             rows[id(piece.rows)] = f"rows-{len(rows)}.npy"
-            np.save(folder / rows[id(piece.rows)], piece.rows)
+            write_bytes(folder / rows[id(piece.rows)], _npy(piece.rows))
         pieces[name] = [{**asdict(piece.stored), "file": str(piece.stored.file)}, rows.get(id(piece.rows))]
     for name, content in model.files.items():
         write_bytes(folder / "files" / name, content)
@@ -90,6 +92,11 @@ def save(model: Model, folder: Path, record: Mapping[str, Any]) -> None:
         "config": model.config, "pieces": pieces, "files": sorted(model.files), "kept": model.kept,
         "bases": [str(path) for path in model.bases], "idmap": model.idmap, "record": dict(record),
     })  # fmt: skip
+
+
+def note(folder: Path, record: Mapping[str, Any]) -> None:
+    """Change the record of the step that is finished in this folder."""
+    write_json(folder / DONE, {**read_json(folder / DONE), "record": dict(record)})
 
 
 def restore(model: Model, folder: Path) -> dict[str, Any] | None:
@@ -100,9 +107,23 @@ def restore(model: Model, folder: Path) -> dict[str, Any] | None:
     pieces = {}
     for name, (stored, rows) in said["pieces"].items():
         place = Tensor(**{**stored, "file": Path(stored["file"]), "shape": tuple(stored["shape"])})
-        pieces[name] = Piece(place, np.load(folder / rows) if rows else None)
+        pieces[name] = Piece(place, _rows(folder / rows) if rows else None)
     model.pieces, model.config, model.idmap, model.kept = pieces, said["config"], said["idmap"], said["kept"]
     model.bases = [Path(path) for path in said["bases"]]
     model.files = {name: read_bytes(folder / "files" / name) for name in said["files"]}
     record: dict[str, Any] = said["record"]
     return record
+
+
+def _npy(rows: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, rows)
+    return buffer.getvalue()
+
+
+def _rows(path: Path) -> np.ndarray:
+    try:
+        rows: np.ndarray = np.load(io.BytesIO(read_bytes(path)))
+    except (ValueError, EOFError):
+        raise BadFile(f"{path} is damaged", mend="run it again: it starts anew") from None
+    return rows

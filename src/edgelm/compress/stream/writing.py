@@ -66,12 +66,14 @@ class Rounding:
 def write_weights(model: Model, folder: Path, dtype: torch.dtype, shard: int = SHARD) -> dict[str, Any]:
     """Write all tensors in one dtype, as one file or as several with their index; what the cast did, for the card.
 
+    No file is larger than `shard` bytes, but for one that holds nothing but a tensor that is.
+
     Raises:
         BadFile, Unsupported: see `Rounding`.
         NoSpace: the disk is full.
     """
     cast = Rounding(dtype)
-    groups = list(_groups(model, dtype.itemsize, shard))
+    groups = list(_groups(model, dtype, shard))
     names = [WHOLE] if len(groups) == 1 else [
         f"model-{number:05}-of-{len(groups):05}.safetensors" for number in range(1, len(groups) + 1)]  # fmt: skip
     for name, group in zip(names, groups, strict=True):
@@ -88,13 +90,13 @@ def _size(model: Model, name: str) -> int:
     return math.prod(model.piece(name).shape)
 
 
-def _groups(model: Model, width: int, most: int) -> Iterator[list[str]]:
-    """The names of the tensors of each file: as many as fit, at least one."""
+def _groups(model: Model, dtype: torch.dtype, most: int) -> Iterator[list[str]]:
+    """The names of the tensors of each file: as many as fit beside their header, at least one."""
     group: list[str] = []
     held = 0
     for name in model.names:
-        size = width * _size(model, name)
-        if group and held + size > most:
+        size = dtype.itemsize * _size(model, name)
+        if group and len(_header(model, [*group, name], dtype)) + held + size > most:
             yield group
             group, held = [], 0
         group.append(name)
@@ -102,18 +104,23 @@ def _groups(model: Model, width: int, most: int) -> Iterator[list[str]]:
     yield group
 
 
-def _write(path: Path, model: Model, names: Sequence[str], cast: Rounding) -> None:
-    """A safetensors file: the length of its header, the header, and the tensors one after another."""
+def _header(model: Model, names: Sequence[str], dtype: torch.dtype) -> bytes:
+    """What a safetensors file begins with: the length of its header, and the header."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    stored, place = _STORED[str(cast.dtype).removeprefix("torch.")], 0
+    stored, place = _STORED[str(dtype).removeprefix("torch.")], 0
     for name in names:
-        size = _size(model, name) * cast.dtype.itemsize
-        header[name] = {"dtype": stored, "shape": list(model.piece(name).shape), "data_offsets": [place, place + size]}
-        place += size
+        end = place + dtype.itemsize * _size(model, name)
+        header[name] = {"dtype": stored, "shape": list(model.piece(name).shape), "data_offsets": [place, end]}
+        place = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _write(path: Path, model: Model, names: Sequence[str], cast: Rounding) -> None:
+    """A safetensors file: its header, and the tensors one after another."""
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(_header(model, names, cast.dtype))
         for name in names:
             file.write(cast(name, model.outer(name)).view(torch.uint8).numpy().data)
     path.chmod(0o644)
