@@ -11,7 +11,7 @@ ROOT = Path(edgelm.__file__).parent
 # The table of docs/design.md: a top-level module or folder and its floor.
 FLOORS = {
     "__init__": 0, "errors": 0,
-    "files": 1, "folders": 1, "archives": 1, "plugins": 1, "recipe": 1, "pages": 1,
+    "files": 1, "folders": 1, "archives": 1, "plugins": 1, "recipe": 1, "pages": 1, "seccomp": 1,
     "headers": 2, "shapes": 2, "checkpoint": 2, "bundle": 2, "chat": 2, "report": 2, "rules": 2,
     "submission": 3, "links": 3, "kit": 3, "data": 3, "results": 3, "native": 3,
     "stock": 4, "tasks": 4, "engines": 4, "devices": 4,
@@ -24,7 +24,7 @@ FLOORS = {
 BELOW_3 = {7: range(4), 8: (*range(4), 7)}  # these floors build on what is on disk alone, never on what runs models
 # Within a floor, what is made of what: each may import those before it. Those in one string may not import each other.
 ORDER = {
-    0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages"],
+    0: ["errors", "__init__"], 1: ["files", "folders", "archives", "plugins", "recipe", "pages", "seccomp"],
     2: ["headers", "shapes", "checkpoint", "bundle", "chat", "report", "rules"],
     3: ["submission", "links", "kit", "data", "results", "native"],
     4: ["stock", "tasks engines devices"],

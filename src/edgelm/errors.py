@@ -17,6 +17,7 @@ Exit code 1 is no error: it says that a check ran and found something (`edgelm c
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable
 
 EXIT_GOOD, EXIT_FINDINGS, EXIT_INPUT, EXIT_FAULT = 0, 1, 2, 3
@@ -98,3 +99,13 @@ class MissingPackage(InputError):
             f"this needs the package '{package}', which is not installed",
             mend=f"pip install -e '.[{extra}]' in the checkout of edgelm",
         )
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do it; the code that a program ends with. An error is told on standard error."""
+    try:
+        work()
+    except EdgelmError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0

@@ -113,8 +113,16 @@ def parse(kind: str, spec: str) -> Any:
         UnknownName: no such plug-in.
         BadOption: malformed, unknown, repeated or missing option, or a value of the wrong kind.
     """
+    return made(find(kind, spec.partition(":")[0]).load(), spec)
+
+
+def made(target: Any, spec: str) -> Any:
+    """Make an instance of a class with the options of a spec.
+
+    Raises:
+        BadOption: as for `parse`.
+    """
     name, _, rest = spec.partition(":")
-    target = find(kind, name).load()
     options = _options(spec, rest, getattr(target, "POSITIONAL", ""))
     fields = {field.name: field for field in dataclasses.fields(target) if field.init}
     hints = typing.get_type_hints(target)

@@ -84,6 +84,16 @@ class Pages(BaseHTTPRequestHandler):
     def gone(self) -> None:
         self.send(404)
 
+    def busy(self) -> None:
+        self.send(503)
+
+    def part(self) -> None:
+        self.send(206, BODY[3:], Content_Range=f"bytes 3-{len(BODY) - 1}/{len(BODY)}")
+
+    def rest(self) -> None:
+        assert self.headers["Range"] == "bytes=100-"
+        self.send(206, BODY[100:], Content_Range=f"bytes 100-{len(BODY) - 1}/{len(BODY)}")
+
     def page(self) -> None:
         self.send(200, b"\n <!DOCTYPE html><html>log in</html>")
 
@@ -144,12 +154,34 @@ def test_a_file_is_hashed(fetch: Callable[..., Fetcher], path: str) -> None:
 @pytest.mark.parametrize(("path", "code", "what"), [
     ("inside", "LNK-01", "no public"), ("downgrade", "LNK-01", "https is needed"), ("elsewhere", "LNK-01", "none of"),
     ("circle", "LNK-01", "more than 5 times"), ("login", "LNK-01", "a login is needed"), ("gone", "LNK-03", "404"),
+    ("part", "LNK-03", "206"),
     ("page", "LNK-02", "a page came"), ("bomb", "LNK-03", "compressed"),
 ])  # fmt: skip
 def test_what_gives_no_file_is_refused(fetch: Callable[..., Fetcher], path: str, code: str, what: str) -> None:
     with pytest.raises(Refused, match=what) as refused:
         fetch()(f"{HOME}/{path}", len(BODY))
     assert refused.value.code == code
+
+
+def test_a_host_that_cannot_give_it_now_is_not_found_wanting(fetch: Callable[..., Fetcher]) -> None:
+    with pytest.raises(Unreachable, match="503"):
+        fetch()(f"{HOME}/busy", len(BODY))
+
+
+@pytest.mark.parametrize(("path", "first"), [("rest", 100), ("file", 0)])
+def test_the_rest_is_asked_for_and_the_whole_taken_if_there_is_only_that(
+    fetch: Callable[..., Fetcher], path: str, first: int
+) -> None:
+    came: dict[int, bytes] = {}
+    assert fetch().read(f"{HOME}/{path}", len(BODY), came.__setitem__, 100) == len(BODY)
+    assert min(came) == first and b"".join(came[at] for at in sorted(came)) == BODY[first:]
+
+
+def test_another_part_than_was_asked_for_is_not_put_in_its_place(fetch: Callable[..., Fetcher]) -> None:
+    came: dict[int, bytes] = {}
+    with pytest.raises(Refused, match="206"):
+        fetch().read(f"{HOME}/part", len(BODY), came.__setitem__, 100)
+    assert not came
 
 
 def test_no_more_is_read_than_one_byte_beyond_what_is_listed(fetch: Callable[..., Fetcher]) -> None:

@@ -134,6 +134,14 @@ def test_a_link_whose_host_cannot_be_asked_is_for_a_reviewer(package: Any, rules
     assert severity == "R" and "not checked" in said and "allowed hosts" not in said
 
 
+def test_hosts_of_links_are_those_that_are_given(package: Any, rules: Rules) -> None:
+    link = {"path": "models/base/more", "url": "https://files.example.org/a", "size": 3, "sha256": "a" * 64}
+    package.write("links.json", json.dumps([link]))
+    ((severity, said),) = found_of(package, rules, "LNK-01")
+    assert severity == "E" and "files.example.org is none of" in said
+    assert not found_of(package, rules, "LNK-01", hosts=("example.org",))
+
+
 @pytest.mark.parametrize(("head", "is_shown"), [
     (b"\x89PNG\r\n\x1a\n", True), (b"\xff\xd8\xff\xe0", True), (b"RIFF\x0a\0\0\0WEBPVP8", True), (b"picture", False),
     (b"", False), (b"RIFF\0\0\0\0WAVE", False),

@@ -47,6 +47,16 @@ def test_findings_as_a_table_as_json_and_as_sarif(run: Run, package: Path) -> No
         assert result["level"] in ("error", "warning", "note") and result["message"]["text"]
 
 
+def test_by_the_rules_of_a_published_file(edgelm: Run, package: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    for rules, refused in ((Miniature(), False), (Miniature(places=3), True)):
+        file.write_bytes(rules.to_bytes())
+        _, out, _ = edgelm("check", package, "--rules", file, "--json")
+        assert ("SUB-06" in {one["code"] for one in json.loads(out)["findings"]}) is refused
+    file.write_text("{}")
+    assert edgelm("check", package, "--rules", file)[0] == edgelm("check", package, "--rules", "absent.json")[0] == 2
+
+
 def test_what_cannot_be_run_ends_with_2(run: Run, package: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "absent")[0] == 2
     assert run(package, "--track", "swimming")[0] == 2

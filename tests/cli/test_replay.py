@@ -1,8 +1,10 @@
 """The verb: exit codes, what it says, and the way from scoring with a key to checking with its public half."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -56,7 +58,22 @@ def test_a_signed_board_is_checked_with_the_public_key(board, edgelm, keys):
     (made / "SHA256SUMS.sig").write_bytes(b"\0" * 64)
     code, out, _ = edgelm("replay", made, "--key", keys[1])
     assert code == 1
-    assert "is not this key's" in out
+    assert "is not this key's" in out and "take the key that the organisers announced" in out
+
+
+def test_a_bundle_is_computed_again_as_a_server_gives_it(board, edgelm, keys, tmp_path):
+    made = board("--key", keys[0])
+    with tarfile.open(tmp_path / "bundle.tar", "w") as tar:
+        tar.add(made, "compression-1")
+    code, out, _ = edgelm("replay", tmp_path / "bundle.tar", "--key", keys[1])
+    assert (code, out) == (0, "the same bytes\n")
+    (made / "compression/standings.json").write_text("{}")
+    shutil.make_archive(str(tmp_path / "other"), "zip", made)
+    code, out, _ = edgelm("replay", tmp_path / "other.zip", "--key", keys[1])
+    assert code == 1 and out.startswith("compression/standings.json has sha256")
+    (tmp_path / "page.html").write_text("<html>")
+    code, _, err = edgelm("replay", tmp_path / "page.html")
+    assert code == 2 and "not a readable zip or tar" in err and "pack" not in err
 
 
 def test_a_difference_is_said_and_ends_with_1(board, edgelm):

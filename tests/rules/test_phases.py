@@ -24,13 +24,18 @@ def test_a_day_ends_when_it_is_over_everywhere(received, counts):  # G-18
 @pytest.mark.parametrize(
     ("text", "moment"),
     [("2024-10-26T12:00:00Z", utc(2024, 10, 26, 12)), ("2024-10-26T14:00:00+02:00", utc(2024, 10, 26, 12)),
-     ("2024-10-25 AoE", utc(2024, 10, 25, 12))],
+     ("2024-10-25 AoE", utc(2024, 10, 25, 12)), ("2024-10-26 12:00 UTC", utc(2024, 10, 26, 12)),
+     ("2024-10-26 00:00 AoE", utc(2024, 10, 26, 12))],
 )  # fmt: skip
 def test_instants_are_written_with_a_zone(text, moment):
     assert instant(text) == moment
 
 
-@pytest.mark.parametrize("text", ["2024-10-26T12:00:00", "2024-10-25", "2024-13-01 AoE", "9999-12-31 AoE", "soon", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["2024-10-26T12:00:00", "2024-10-25", "2024-13-01 AoE", "9999-12-31 AoE", "2024-10-26 24:30 UTC",
+     "2024-10-26 12:00 CET", "soon", ""],
+)  # fmt: skip
 def test_what_is_no_instant_is_refused(text):
     with pytest.raises(BadOption, match="is no instant"):
         instant(text, end=True)

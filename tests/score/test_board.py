@@ -14,6 +14,7 @@ from edgelm.score.board import (
     decided,
     disqualify,
     lift,
+    recounted,
     reinstate,
     rescore,
     shown_entries,
@@ -181,3 +182,11 @@ def test_random_steps_keep_to_the_moves_and_a_final_board_never_changes(ruled, s
         assert STATES.index(board.state) - STATES.index(before.state) in (0, 1)
         assert (board.revision, len(board.log)) == (before.revision + 1, len(before.log) + 1)
         assert board.log[:-1] == before.log
+
+
+def test_only_a_live_board_takes_results_by_itself():
+    board = Board(state="live", revision=3, void=("first",))
+    assert recounted(board) == board.model_copy(update={"revision": 4})
+    for state in (*STATES[:1], *STATES[2:]):
+        with pytest.raises(Unsupported, match="takes no results"):
+            recounted(Board(state=state))

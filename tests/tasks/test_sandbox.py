@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgelm.errors import Unsupported
-from edgelm.tasks.sandbox import base, bubblewrap, packages, seccomp
+from edgelm.tasks.sandbox import base, bubblewrap, packages
 from edgelm.tasks.sandbox.base import Limits, ends_well
 from edgelm.tasks.sandbox.unconfined import Unconfined
 
@@ -330,25 +330,6 @@ def test_what_must_not_be_seen_is_not_on_the_way_to_the_interpreter(monkeypatch,
     assert str(tmp_path) in bubblewrap._hidden(Path("/usr/bin/python3"))
     monkeypatch.setenv("HOME", "/nonexistent")
     assert "/etc/passwd" in bubblewrap._hidden(Path("/usr/bin/python3"))
-
-
-# The filter of system calls
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter_is_whole_and_every_jump_stays_inside(machine):
-    program = seccomp.program(machine)
-    assert len(program) % 8 == 0
-    lines = [program[place : place + 8] for place in range(0, len(program), 8)]
-    for place, line in enumerate(lines):
-        code, yes, no = line[0], line[2], line[3]
-        if code in (0x15, 0x35, 0x45):
-            assert place + 1 + max(yes, no) < len(lines)
-    assert lines[-1] == seccomp.struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
-
-
-def test_a_machine_not_described_has_no_filter():
-    assert seccomp.program("riscv64") is None
 
 
 def test_a_program_that_ended_before_anybody_looked_leaves_no_first_process():

@@ -128,6 +128,7 @@ CODES = {
                    "nothing: the organiser fetches them; to see all that is found, check a package without links"),
     "SEC-01": Code("R", "no file would run code of its own where it is loaded (advice: no scanner proves safety)",
                    "remove it"),
-    "DUP-01": Code("R", "no other submission brings the same weights", "both teams are asked"),
-    "DUP-02": Code("R", "fewer than 99 % of all answers equal those of another submission", "both teams are asked"),
+    "DUP-01": Code("R", "no other submission brings the same weights", "ask both teams; a reviewer decides"),
+    "DUP-02": Code("R", "fewer than 99 % of all answers equal those of another submission",
+                   "ask both teams; a reviewer decides"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ def sound(package: Package) -> Findings:
     """LNK-01, LNK-03: what an address and its record say before anything is fetched."""
     yield from unknown_keys(LINKS, *package.links)
     for link in package.links:
-        if problem := address_problem(link.url):
+        if problem := address_problem(link.url, package.hosts):
             yield finding("LNK-01", LINKS, f"{link.path}: {problem}")
         if not SHA256.fullmatch(link.sha256):
             yield finding("LNK-03", LINKS, f"{link.path}: no sha256 of 64 hexadecimal digits")
@@ -31,7 +31,7 @@ def fetched(package: Package) -> Findings:
     """
     fetch = package.fetch
     for link in package.links if fetch else ():
-        if address_problem(link.url) or not SHA256.fullmatch(link.sha256) or link.size < 0:
+        if address_problem(link.url, package.hosts) or not SHA256.fullmatch(link.sha256) or link.size < 0:
             continue  # which `sound` has said
         try:
             found = fetch(link.url, link.size)  # type: ignore[misc]

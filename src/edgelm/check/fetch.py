@@ -1,4 +1,4 @@
-"""Fetching what a stranger's link gives: https to public addresses alone, pinned, within limits; bytes are only hashed.
+"""Fetching what a stranger's link gives: https to public addresses alone, pinned, within limits; bytes are never run.
 
 A name is resolved once and the connection made to that very address, so that it cannot change in between; the same
 holds at every redirect.
@@ -29,6 +29,8 @@ PAGE = (b"<!doctype html", b"<html")
 SECONDS = 3600.0  # for one file
 SILENCE = 30.0  # seconds without a byte
 TOO_LONG = "it takes too long"
+_LATER = (408, 425, 429, 500, 502, 503, 504)  # answers of a host that may give the file another time
+Take = Callable[[int, bytes], object]  # told what came, and where in the file that stands
 
 
 class Refused(Exception):
@@ -61,8 +63,8 @@ class Fetch(Protocol):
         """Raise `Refused` if it gives no file."""
 
 
-def address_problem(url: str, hosts: tuple[str, ...] = HOSTS) -> str:
-    """Why an address may not be fetched; empty if it may. The address itself is shown without its secrets."""
+def address_problem(url: str, hosts: tuple[str, ...] | None = HOSTS) -> str:
+    """Why an address may not be asked, of these hosts or of any; empty if it may. Its secrets are not repeated."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -76,7 +78,7 @@ def address_problem(url: str, hosts: tuple[str, ...] = HOSTS) -> str:
         return f"{host} is no public address"
     if port not in (None, 443):
         return f"port {port} is not that of https"
-    if not any(host == known or host.endswith(f".{known}") for known in hosts):
+    if hosts is not None and not any(host == known or host.endswith(f".{known}") for known in hosts):
         return f"host {host[:80]} is none of {', '.join(hosts)}"
     return ""
 
@@ -118,11 +120,12 @@ def connect(host: str, address: str) -> http.client.HTTPConnection:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Fetches over the network; `resolve` and `connect` are how."""
+    """Fetches over the network; `resolve` and `connect` are how, `hosts` where links lead on to beside the known."""
 
     resolve: Callable[[str], str] = resolve
     connect: Callable[[str, str], http.client.HTTPConnection] = connect
     seconds: float = SECONDS
+    hosts: tuple[str, ...] = ()
 
     def __call__(self, url: str, size: int) -> Fetched:
         """The size and digest of what an address gives, read to at most one byte more than `size`.
@@ -131,16 +134,35 @@ class Fetcher:
             Refused: it leads elsewhere, asks for a login, gives a page, or takes too long.
             Unreachable: it cannot be asked.
         """
+        digest = hashlib.sha256()
+        came = self.read(url, size, lambda _, chunk: digest.update(chunk))
+        return Fetched(came, digest.hexdigest())
+
+    def read(self, url: str, size: int, take: Take, begun: int = 0) -> int:
+        """Read what an address gives, from a byte on, or from the first if its host has it only whole.
+
+        Args:
+            url: the address.
+            size: bytes that are expected; at most one more is read.
+            take: what is done with the bytes.
+            begun: bytes that are here already.
+
+        Returns:
+            Where what came ends.
+
+        Raises:
+            Refused, Unreachable: as above. What was taken before is sound as far as it goes.
+        """
         until = time.monotonic() + self.seconds
         for _ in range(REDIRECTS + 1):
             parts = urlsplit(url)
             host = parts.hostname or ""
             connection = self.connect(host, self.resolve(host))
             try:
-                with _broken_off(connection, until):
-                    answer = _asked(connection, parts)
+                with broken_off(connection, until):
+                    answer = _asked(connection, parts, begun)
                     if answer.status not in (301, 302, 303, 307, 308):
-                        return _hashed(answer, size, until)
+                        return _taken(answer, host, size, until, take, begun)
                     url = urljoin(url, answer.headers.get("Location", ""))
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() > until:
@@ -150,13 +172,13 @@ class Fetcher:
                 raise Refused("LNK-01", f"{host} does not answer as it should: {error}") from None
             finally:
                 connection.close()
-            if problem := address_problem(url, ONWARDS):
+            if problem := address_problem(url, (*ONWARDS, *self.hosts)):
                 raise Refused("LNK-01", f"it leads on, but {problem}")
         raise Refused("LNK-01", f"it leads on more than {REDIRECTS} times")
 
 
 @contextlib.contextmanager
-def _broken_off(connection: http.client.HTTPConnection, until: float) -> Iterator[None]:
+def broken_off(connection: http.client.HTTPConnection, until: float) -> Iterator[None]:
     """Connect, and end the connection at a time, whatever is waited for then: limits of silence a drip never meets."""
     held: list[socket.socket] = []
 
@@ -177,28 +199,32 @@ def _broken_off(connection: http.client.HTTPConnection, until: float) -> Iterato
         timer.cancel()
 
 
-def _asked(connection: http.client.HTTPConnection, parts: SplitResult) -> http.client.HTTPResponse:
+def _asked(connection: http.client.HTTPConnection, parts: SplitResult, begun: int) -> http.client.HTTPResponse:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request("GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "edgelm"})
+    headers = {"Accept-Encoding": "identity", "User-Agent": "edgelm"}
+    connection.request("GET", path, headers=headers | ({"Range": f"bytes={begun}-"} if begun else {}))
     return connection.getresponse()
 
 
-def _hashed(answer: http.client.HTTPResponse, size: int, until: float) -> Fetched:
+def _taken(
+    answer: http.client.HTTPResponse, host: str, size: int, until: float, take: Take, begun: int
+) -> int:  # fmt: skip
+    at = begun if answer.status == 206 else 0
     if answer.status in (401, 403, 407):
         raise Refused("LNK-01", f"a login is needed (status {answer.status})")
-    if answer.status != 200:
+    if answer.status in _LATER:
+        raise Unreachable(f"{host} cannot give it now (status {answer.status})")
+    if answer.status != 200 and not (at and answer.headers.get("Content-Range", "").startswith(f"bytes {at}-")):
         raise Refused("LNK-03", f"nothing came (status {answer.status})")
     if answer.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused("LNK-03", "the file came compressed, which was not asked for")
-    digest, left = hashlib.sha256(), size + 1
-    first = True
-    while left and (chunk := answer.read1(min(CHUNK, left))):
-        if first and chunk[:64].lstrip().lower().startswith(PAGE):
+    while at <= size and (chunk := answer.read1(min(CHUNK, size + 1 - at))):
+        if at == 0 and chunk[:64].lstrip().lower().startswith(PAGE):
             raise Refused("LNK-02", "a page came instead of the file")
         if time.monotonic() > until:
             raise Refused("LNK-03", TOO_LONG)
-        digest.update(chunk)
-        left, first = left - len(chunk), False
+        take(at, chunk)
+        at += len(chunk)
     if time.monotonic() > until:  # the end of what came was ours
         raise Refused("LNK-03", TOO_LONG)
-    return Fetched(size + 1 - left, digest.hexdigest())
+    return at

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgelm.check.fetch import Fetch
+from edgelm.check.fetch import HOSTS, Fetch
 from edgelm.checkpoint import CARD, Card, Checkpoint, digest_of, read_config, validate
 from edgelm.errors import BadFile, EdgelmError, InputError
 from edgelm.files import sha256_bytes, sha256_file, tree_files
@@ -43,16 +43,18 @@ class Package:
         beside: other submissions to compare it with.
         max_bytes: that the files may have together.
         digests: sha256 of every file, if it is known already.
+        hosts: where files may lie that it only links.
     """
 
     def __init__(
         self, submission: Submission, rules: Rules, track: str | None, values: bool = False, *,
         fetch: Fetch | None = None, bases: Mapping[str, Fingerprint] | None = None,
         beside: Sequence[Submission] = (), max_bytes: int = MAX_PACKAGE, digests: Mapping[str, str] | None = None,
+        hosts: Sequence[str] = HOSTS,
     ) -> None:  # fmt: skip
         self.submission, self.in_force, self.values = submission, rules, values
         self.fetch, self.bases, self.beside, self.max_bytes = fetch, bases or {}, beside, max_bytes
-        self.path = submission.path
+        self.path, self.hosts = submission.path, tuple(hosts)
         self._track = track
         if digests is not None:
             self.digests = dict(digests)

@@ -34,7 +34,7 @@ from edgelm.check import (
     weights,
 )
 from edgelm.check.base import ORDER, Check, Finding, finding, limited, worst
-from edgelm.check.fetch import Fetch
+from edgelm.check.fetch import HOSTS, Fetch
 from edgelm.check.fingerprint import known_model
 from edgelm.check.look import MAX_PACKAGE, Model, Package
 from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, EdgelmError, MissingInput, Unsupported
@@ -56,7 +56,7 @@ MODEL_CHECKS: tuple[Check, ...] = (  # each part's own check comes before those 
 def check(
     path: Path, rules: Rules, *, track: str | None = None, values: bool = False, fetch: Fetch | None = None,
     bases: Mapping[str, Path] | None = None, beside: Sequence[Path] = (), max_bytes: int = MAX_PACKAGE,
-    digests: Mapping[str, str] | None = None,
+    digests: Mapping[str, str] | None = None, hosts: Sequence[str] = HOSTS,
 ) -> list[Finding]:  # fmt: skip
     """All findings on a submission, gravest first.
 
@@ -70,6 +70,7 @@ def check(
         beside: other submissions, for weights or answers that are theirs.
         max_bytes: that the package may have.
         digests: sha256 of each of its files, where it is known already; the files are not read for it then.
+        hosts: where files may lie that it only links.
 
     Raises:
         MissingInput: there is nothing at `path`, or at one of the others.
@@ -90,7 +91,7 @@ def check(
         submission = stack.enter_context(Submission(path))
         try:
             opened = Package(submission, rules, track, values, fetch=fetch, bases=known, beside=others,
-                             max_bytes=max_bytes, digests=digests)  # fmt: skip
+                             max_bytes=max_bytes, digests=digests, hosts=hosts)  # fmt: skip
         except (EdgelmError, OSError) as error:
             return [finding("PKG-01", path.name, str(error).replace(f"{path.parent}/", ""))]
         if stray := package.no_package(opened):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgelm.check.base import worst
-from edgelm.check.fetch import Fetcher
+from edgelm.check.fetch import HOSTS, Fetcher
 from edgelm.check.fingerprint import fingerprint as fingerprint_of
 from edgelm.check.fix import fix as mend
 from edgelm.check.look import MAX_PACKAGE
@@ -17,10 +17,10 @@ from edgelm.check.run import as_json, exit_code
 from edgelm.check.run import check as run
 from edgelm.check.sarif import as_sarif
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Json, emit_json, emit_table, note
+from edgelm.cli.console import Json, RuleSet, emit_json, emit_table, note
 from edgelm.cli.named import by_name
 from edgelm.errors import BadOption
-from edgelm.plugins import parse
+from edgelm.rules.stored import read_rules
 
 GIB = 2**30
 
@@ -33,12 +33,15 @@ VERDICTS = {
 
 def check(
     submission: Annotated[Path, typer.Argument(help="Submission: a folder, .zip, .tar or .tar.zst.")],
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     track: Annotated[str | None, typer.Option(help="The track it is meant for, if not as its manifest says.")] = None,
     values: Annotated[
         bool, typer.Option("--values", help="Also read the weights: NaN, infinities, traces of quantisation.")
     ] = False,
     links: Annotated[bool, typer.Option("--links", help="Also fetch what links.json names, and compare it.")] = False,
+    link_host: Annotated[
+        list[str] | None, typer.Option(help="Another host that links may name, as the organiser says; repeatable.")
+    ] = None,
     base: Annotated[
         list[str] | None, typer.Option(help="Known model as NAME=PATH, its folder or fingerprint; repeatable.")
     ] = None,
@@ -64,14 +67,15 @@ def check(
     if fingerprint is not None:
         fingerprint_of(Checkpoint(submission)).save(fingerprint)
         raise typer.Exit
-    ruled = parse("rules", rules)
+    ruled = read_rules(rules)
     for line in mend(submission, ruled) if fix else ():
         note(line)
+    hosts = (*HOSTS, *(link_host or ()))
     known = by_name("--base", base or [], "NAME=PATH")
     findings = run(
-        submission, ruled, track=track, values=values, fetch=Fetcher() if links else None,
+        submission, ruled, track=track, values=values, fetch=Fetcher(hosts=tuple(hosts)) if links else None,
         bases={name: Path(place) for name, place in known.items()},
-        beside=beside or (), max_bytes=int(max_gib * GIB),
+        beside=beside or (), max_bytes=int(max_gib * GIB), hosts=hosts,
     )  # fmt: skip
     if sarif or json:
         emit_json(as_sarif(findings) if sarif else as_json(findings))

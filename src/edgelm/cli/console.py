@@ -25,6 +25,9 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
 Data = Annotated[
     Path | None, typer.Option("--data", envvar="EDGELM_DATA", help="Local data folder, in the upstream layout.")
 ]
+RuleSet = Annotated[
+    str, typer.Option("--rules", help="Rule set: see `edgelm ls rules`; or its published file, FILE.json.")
+]
 OfflineFlag = Annotated[bool, typer.Option("--offline", envvar="EDGELM_OFFLINE", help="Never use the network.")]
 
 WIDE = 200  # columns of a table that goes to a file or a pipe

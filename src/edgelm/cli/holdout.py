@@ -11,6 +11,7 @@ import typer
 from edgelm.cli.console import Data, Json, OfflineFlag, emit_json, emit_table, note, progress
 from edgelm.data.folder import DataFolder
 from edgelm.errors import EXIT_FINDINGS, BadOption, InputError
+from edgelm.files import write_bytes
 from edgelm.plugins import parse, spec_of
 from edgelm.rules.base import HOLDOUT, Rules
 from edgelm.tasks.base import Sample, protocol
@@ -128,6 +129,21 @@ def _pinned(labels: list[str], digest: str, rules: Rules) -> str:
 
 def _listed(texts: list[str]) -> str:
     return ", ".join(f'"{text}"' for text in texts)
+
+
+@holdout.command()
+def seal(
+    folder: Folder,
+    key_file: Annotated[Path, typer.Option(help="File with the key; made if there is none.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The encrypted file.")],
+) -> None:
+    """Encrypt the folder into one file, which workers open by the key: `edgelm worker --holdout FILE`."""
+    from edgelm.tasks.holdout.sealed import make_key, read_key, sealed
+
+    HoldOut(folder)
+    make_key(key_file)
+    write_bytes(out, sealed(folder, read_key(key_file)), 0o600)
+    note(f"{out} holds {folder}; without {key_file} nobody can read it: keep a copy of the key, apart from the file")
 
 
 @holdout.command()

@@ -11,14 +11,14 @@ import typer
 from edgelm.bridges.opencompass import opencompass_files
 from edgelm.bundle import BUNDLE_LIST
 from edgelm.check.fetch import HOSTS, address_problem
-from edgelm.cli.console import Json, emit_json, emit_table, note, progress
+from edgelm.cli.console import Json, RuleSet, emit_json, emit_table, note, progress
 from edgelm.errors import EXIT_FINDINGS, BadOption
 from edgelm.pack import Entry
 from edgelm.pack import pack as run
 from edgelm.pack.kit import Kit, held, read_kit
 from edgelm.pack.lacks import Lack, lacking
-from edgelm.plugins import parse
 from edgelm.results.canonical import proposal
+from edgelm.rules.stored import read_rules
 from edgelm.submission import SOURCE, Submission
 
 
@@ -29,7 +29,7 @@ def pack(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write, or a .zip.")] = None,
     team: Annotated[str, typer.Option(help="The team's name.")] = "",
     track: Annotated[str, typer.Option(help="Track of the rules.")] = "compression",
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     source: Annotated[
         Path | None, typer.Option(help="Folder of runnable source with a README.md; else written from the recipes.")
     ] = None,
@@ -54,7 +54,7 @@ def pack(
     """
     proofs = {slot: Path(folder) for slot, folder in map(_pair, proof or [])}
     entries = {slot: _entry(rest)._replace(proof=proofs.get(slot)) for slot, rest in map(_pair, models or [])}
-    omitted, links, ruled = dict(map(_pair, omit or [])), _links(link or []), parse("rules", rules)
+    omitted, links, ruled = dict(map(_pair, omit or [])), _links(link or []), read_rules(rules)
     asked = ruled.track(track)
     parts: dict[str, Any] = {"source": source}
     if from_kit is not None:

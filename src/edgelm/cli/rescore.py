@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note, percent
+from edgelm.cli.console import Data, Json, OfflineFlag, Out, RuleSet, emit_json, emit_table, note, percent
 from edgelm.data.folder import DataFolder
 from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, EXIT_INPUT
 from edgelm.evaluate.views import write_views
-from edgelm.plugins import parse
+from edgelm.rules.stored import read_rules
 from edgelm.submission import Submission
 from edgelm.verify.rescore import RESCORED
 from edgelm.verify.rescore import rescore as run
@@ -25,7 +25,7 @@ EXIT_CODES = {"equal": EXIT_GOOD, "different": EXIT_FINDINGS, "unusable": EXIT_I
 def rescore(
     submission: Annotated[Path, typer.Argument(help="Submission: a folder, .zip, .tar or .tar.zst.")],
     out: Out,
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     data: Data = None,
     offline: OfflineFlag = False,
     json: Json = False,
@@ -35,7 +35,7 @@ def rescore(
     The submission is only read. Exit code 0: all scores are as claimed, 1: some are not, 2: some cannot be made.
     """
     with Submission(submission) as opened:
-        found = run(opened, parse("rules", rules), DataFolder(data, offline=offline), out)
+        found = run(opened, read_rules(rules), DataFolder(data, offline=offline), out)
     for slot, report in found.reports.items():
         for line in write_views(out / slot) if report.tasks else ():
             note(line)

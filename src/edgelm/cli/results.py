@@ -10,11 +10,10 @@ import typer
 from edgelm.check.base import Finding, finding
 from edgelm.check.run import as_json, exit_code
 from edgelm.checkpoint import Checkpoint
-from edgelm.cli.console import Json, emit_json, emit_table, note
+from edgelm.cli.console import Json, RuleSet, emit_json, emit_table, note
 from edgelm.errors import BadOption, UnknownName
 from edgelm.files import write_bytes
 from edgelm.folders import require_fresh
-from edgelm.plugins import parse
 from edgelm.report import Report
 from edgelm.results.agreement import between
 from edgelm.results.base import Claims, Expected, Figure, Note, shown
@@ -24,6 +23,7 @@ from edgelm.results.read import read_file
 from edgelm.results.slots import slot_of
 from edgelm.results.units import decimal
 from edgelm.rules import Track
+from edgelm.rules.stored import read_rules
 
 
 def results(
@@ -38,7 +38,7 @@ def results(
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="[SLOT=]FOLDER of a checkpoint, by whose size memory is read; repeatable.")
     ] = None,
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     track: Annotated[str, typer.Option(help="Track of the rules.")] = "compression",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write in the canonical form; standard output otherwise.")
@@ -48,7 +48,7 @@ def results(
     """Write results.csv from reports, or read one in any form. Exit code 1 if a file read would be refused."""
     if out is not None:
         require_fresh(out)
-    ruled = parse("rules", rules)
+    ruled = read_rules(rules)
     asked = ruled.track(track)
     known = _reports(reports or [], asked)
     if files:

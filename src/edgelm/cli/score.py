@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from edgelm.checkpoint import validate
-from edgelm.cli.console import Json, Out, emit_json, emit_table, note
+from edgelm.cli.console import Json, Out, RuleSet, emit_json, emit_table, note
 from edgelm.cli.named import by_name, each_named
 from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD, BadFile, InputError
 from edgelm.files import read_json
-from edgelm.plugins import parse
 from edgelm.report import Report
 from edgelm.rules.base import HOLDOUT, Track
+from edgelm.rules.stored import read_rules
 from edgelm.score.board import decided
 from edgelm.score.disqualification import Disqualification
 from edgelm.score.entries import Entry
@@ -31,7 +31,7 @@ SAID = {"live": ", so far", "frozen": ", frozen", "provisional": "", "final": ",
 def score(
     submissions: Annotated[list[Path], typer.Argument(help="Submissions: each a folder, .zip, .tar or .tar.zst.")],
     out: Out,
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     reference: Annotated[
         list[str] | None, typer.Option(help="SLOT=REPORT of an uncompressed base, shown beside the teams; repeatable.")
     ] = None,
@@ -61,7 +61,7 @@ def score(
 
     Exit code 1: some cannot be read, or on some track nobody is ranked, 2: there is no board.
     """
-    ruled = parse("rules", rules)
+    ruled = read_rules(rules)
     if holdout and HOLDOUT not in ruled.tasks:
         note(f"--holdout changes nothing: the rules {ruled.name} rank no hold-out")
     unread: dict[str, InputError] = {}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 import uvicorn
 
 from edgelm.cli.console import note
 from edgelm.errors import BadOption, EdgelmError
+from edgelm.server import logs
+from edgelm.server.alone import alone
 from edgelm.server.app import create_app
-from edgelm.server.settings import read_settings
+from edgelm.server.mail import sender
+from edgelm.server.settings import Settings, read_settings
 from edgelm.server.start import first_admin_link, start
 
 
@@ -32,18 +33,27 @@ def serve(
     printed; EDGELM_SERVER_FIRST_ADMIN may give its secret.
     """
     settings = read_settings(folder)
+    with alone(settings.folder):
+        _serve(settings, host, port, proxies)
+
+
+def _serve(settings: Settings, host: str, port: int, proxies: str) -> None:
+    mail_from = sender(settings)
     listening = _listen(host, port)
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": _address(host, listening)})
-    server = start(settings)
+    server = start(settings, say=note)
     link = first_admin_link(server)
     if link:
         note(f"there is no administrator yet; whoever opens this link becomes one: {link}")
+    note(f"mail is sent from {mail_from}" if mail_from else "no mail is sent: the setting smtp_host is empty")
+    note(f"rules in force: {server.rules.name} ({server.rules.digest[:12]}…)")
     note(f"{settings.title}: {settings.public_url}")
-    _log_as_json()
+    logs.configure(settings.log_format)
     config = uvicorn.Config(
         create_app(server), log_config=None, access_log=False, server_header=False, proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies, timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,  # longer than proxies hold theirs: who closes first loses no request
     )  # fmt: skip
     running = uvicorn.Server(config)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):  # it repeats the signal by which it was asked to end
@@ -60,26 +70,15 @@ def _listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         why, mend = error.strerror or str(error), "choose another --host or --port"
         raise BadOption(f"nothing can listen on {host} port {port}", why=why, mend=mend) from None
+    # Connections inherit it. Without it, each answer's body waits 40 ms for the acknowledgement of its headers.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _address(host: str, listening: socket.socket) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listening.getsockname()[1]}"
-
-
-def _log_as_json() -> None:
-    """One line of JSON an event, on stderr, of ours and of what lies below."""
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.add_log_level,
-            structlog.processors.format_exc_info, structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )  # fmt: skip
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("edgelm").setLevel(logging.INFO)

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from edgelm.cli.console import Data, Json, OfflineFlag, Out, emit_json, emit_table, note
+from edgelm.cli.console import Data, Json, OfflineFlag, Out, RuleSet, emit_json, emit_table, note
 from edgelm.cli.named import by_name
 from edgelm.data.folder import DataFolder
 from edgelm.errors import EXIT_FINDINGS, EXIT_GOOD
 from edgelm.plugins import parse
 from edgelm.report import Workload
+from edgelm.rules.stored import read_rules
 from edgelm.submission import Submission
 from edgelm.verify.model import Surroundings
 from edgelm.verify.run import PROMPTS, VERIFIED, Settings, Verified
@@ -26,7 +27,7 @@ def verify(
     seed: Annotated[
         str, typer.Option(envvar="EDGELM_SEED", help="The competition's secret, in hexadecimal.", show_envvar=True)
     ],
-    rules: Annotated[str, typer.Option(help="Rule set: see `edgelm ls rules`.")] = "neurips-2024",
+    rules: RuleSet = "neurips-2024",
     data: Data = None,
     offline: OfflineFlag = False,
     engine: Annotated[
@@ -45,7 +46,7 @@ def verify(
 
     Exit code 0: every test is valid, 1: some are doubtful, invalid or not tested, 2: it could not be run.
     """
-    ruled = parse("rules", rules)
+    ruled = read_rules(rules)
     workload = Workload(
         prompt_tokens=ruled.prompt_tokens if prompt_tokens is None else prompt_tokens,
         generated_tokens=ruled.generated_tokens if generated_tokens is None else generated_tokens,

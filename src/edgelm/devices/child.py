@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import torch
@@ -20,18 +21,26 @@ from edgelm.devices import clock, loading, meters, meters_gpu
 from edgelm.devices.base import Measurement, Progress
 from edgelm.devices.host import conditions, machine
 from edgelm.devices.prediction import bytes_per_decoded_token, predict_memory, roofline
-from edgelm.devices.prompt import SHA256, bytes_per_token, exact_tokens
+from edgelm.devices.prompt import PASSAGE, bytes_per_token, exact_tokens
 from edgelm.devices.rates import copy_rate, matrix_rate
 from edgelm.devices.timing import KIT_TOKENS, Repeat, speed_of
 from edgelm.errors import InputError
+from edgelm.files import sha256_bytes
 from edgelm.report import Speed, Workload
 from edgelm.stock import is_out_of_memory, load_model, require_known
 
+Between = Callable[[Any, int], object]  # is given the loaded model and the number of the repeat that has ended, from 0
+
 
 def measure_here(
-    checkpoint: Checkpoint, workload: Workload, device: str, dtype: str, threads: int, progress: Progress
-) -> Measurement:
-    """Measure in this process (see `Local` for the settings). Its memory peaks are those of the whole process."""
+    checkpoint: Checkpoint, workload: Workload, device: str, dtype: str, threads: int, progress: Progress,
+    between: Between = lambda model, number: None, text: str = PASSAGE,
+) -> Measurement:  # fmt: skip
+    """Measure in this process (see `Local` for the settings).
+
+    Memory peaks are those of the whole process until the first repeat has ended: the others need the same again, and
+    what is done between them, untimed, is no part of the workload.
+    """
     if threads:
         torch.set_num_threads(threads)
     others = meters_gpu.device_in_use()
@@ -40,7 +49,7 @@ def measure_here(
     on_gpu = settled.device.type == "cuda"
     shape = checkpoint.shape
     encode = loading.tokenizer_of(checkpoint)
-    prompt = exact_tokens(encode, workload.prompt_tokens, shape.vocab)
+    prompt = exact_tokens(encode, workload.prompt_tokens, shape.vocab, text)
     loading.import_architecture(checkpoint)
     before = conditions() | {"threads": torch.get_num_threads()}
     stages = _Stages(progress, workload.repeats + 4)
@@ -58,14 +67,21 @@ def measure_here(
         stages.next()
         clock.run(model, prompt, workload)
     repeats: list[Repeat] = []
-    for _ in range(workload.repeats):
+    memory: dict[str, int] = {}
+    for number in range(workload.repeats):
         stages.next()
         repeats.append(clock.run(model, prompt, workload))
-    memory = {"host-peak": meters.host_peak()} | sampler.peaks
-    memory |= meters_gpu.device_peaks(others) if on_gpu else {}
+        if not memory:
+            memory = {"host-peak": meters.host_peak()} | sampler.peaks
+            memory |= meters_gpu.device_peaks(others) if on_gpu else {}
+        between(model, number)
 
     extra: dict[str, Any] = {"conditions": before, "notes": list(settled.notes), "dtype": settled.dtype}
-    extra |= {"prompt_sha256": SHA256, "bytes_per_token": bytes_per_token(encode), "memory_over_time": sampler.kept}
+    extra |= {
+        "prompt_sha256": sha256_bytes(text.encode()),
+        "bytes_per_token": bytes_per_token(encode),
+        "memory_over_time": sampler.kept,
+    }
     stages.next()
     if shape.context >= KIT_TOKENS:
         long_prompt = exact_tokens(encode, KIT_TOKENS, shape.vocab)
@@ -103,7 +119,7 @@ class _Stages:
         self.done += 1
 
 
-def main() -> None:
+def main(measure: Callable[..., Measurement] = measure_here) -> None:
     """Do the job on stdin. Whatever libraries print goes to stderr, so that stdout holds our lines alone."""
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -116,7 +132,7 @@ def main() -> None:
         _write(lines, {"progress": [label, done, of]})
 
     try:
-        measurement = measure_here(checkpoint, workload, progress=tell, **job)
+        measurement = measure(checkpoint, workload, progress=tell, **job)
         _write(lines, {"result": measurement.model_dump(mode="json")})
     except InputError as error:
         kind = type(error).__name__

@@ -74,17 +74,25 @@ class Local:
         for package in ("torch", "transformers", "psutil"):
             if importlib.util.find_spec(package) is None:
                 raise MissingPackage(package, "model")
-        job = {
+        return validate(Measurement, self._run(self.job(checkpoint, workload), progress), "the measuring process")
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What the interpreter of the measuring process is given."""
+        return _COMMAND
+
+    def job(self, checkpoint: Checkpoint, workload: Workload) -> dict[str, Any]:
+        """What the measuring process reads."""
+        return {
             "checkpoint": str(checkpoint.path.resolve()), "workload": workload.model_dump(mode="json"),
             "device": self.device, "dtype": self.dtype, "threads": self.threads,
         }  # fmt: skip
-        return validate(Measurement, self._run(job, progress), "the measuring process")
 
     def _run(self, job: dict[str, Any], progress: Progress) -> Any:
         with (
             tempfile.TemporaryFile() as words,
             subprocess.Popen(
-                [sys.executable, *_COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True
+                [sys.executable, *self.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True
             ) as child,
         ):
             assert child.stdin and child.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from edgelm.errors import Unsupported
@@ -36,17 +37,24 @@ rains, they light them indoors and open the windows, because a custom that depen
 """
 
 SHA256 = sha256_bytes(PASSAGE.encode())
+_SENTENCES = re.compile(r"(?<=[.!?:])\s+")
 
 
-def exact_tokens(encode: Callable[[str], list[int]], count: int, vocab: int) -> list[int]:
-    """The first `count` token ids of the passage, repeated as often as the tokenizer needs to reach the count.
+def reordered(rank: Callable[[int], bytes], text: str = PASSAGE) -> str:
+    """A text's sentences in the order of the ranks that their places have."""
+    sentences = _SENTENCES.split(text)
+    return " ".join(sentences[place] for place in sorted(range(len(sentences)), key=rank))
+
+
+def exact_tokens(encode: Callable[[str], list[int]], count: int, vocab: int, text: str = PASSAGE) -> list[int]:
+    """The first `count` token ids of a text, repeated as often as the tokenizer needs to reach the count.
 
     Raises:
         Unsupported: the tokenizer makes nothing of the text, or ids that the model has no row for.
     """
-    ids, copies = encode(PASSAGE), 1
+    ids, copies = encode(text), 1
     while len(ids) < count:
-        longer = encode(PASSAGE * copies * 2)
+        longer = encode(text * copies * 2)
         if len(longer) <= len(ids):
             raise Unsupported(
                 f"the tokenizer makes no more than {len(ids)} tokens of any text, {count} are needed",

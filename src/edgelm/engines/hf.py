@@ -74,9 +74,16 @@ class HF:
     @contextlib.contextmanager
     def open(self, checkpoint: Checkpoint, prompting: Prompting) -> Iterator[HFSession]:
         """Load model and tokenizer."""
-        rendering = Rendering(checkpoint, prompting, self.truncate, code=self.code)
+        rendering = self._rendering(checkpoint, prompting)
         model = load_model(checkpoint, getattr(torch, self._dtype), self._device, code=self.code)
         yield HFSession(rendering, model, batch=self.batch, device=self._device)
+
+    def around(self, model: Any, checkpoint: Checkpoint, prompting: Prompting) -> HFSession:
+        """A session around a model that is loaded already, whose device and dtype stay what they are."""
+        return HFSession(self._rendering(checkpoint, prompting), model, batch=self.batch, device=model.device.type)
+
+    def _rendering(self, checkpoint: Checkpoint, prompting: Prompting) -> Rendering:
+        return Rendering(checkpoint, prompting, self.truncate, code=self.code)
 
 
 class HFSession:

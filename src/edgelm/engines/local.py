@@ -72,6 +72,10 @@ class Local:
         with self._plain.open(checkpoint, prompting) as plain:
             yield LocalSession(plain, self.identity)
 
+    def around(self, model: Any, checkpoint: Checkpoint, prompting: Prompting) -> LocalSession:
+        """A session around a model that is loaded already, whose device and dtype stay what they are."""
+        return LocalSession(self._plain.around(model, checkpoint, prompting), self.identity)
+
 
 class LocalSession:
     """A loaded model that answers packed, or, where it cannot, as the plain engine does.

@@ -9,7 +9,10 @@ from edgelm.rules.base import Rules, Track
 
 @dataclass(frozen=True)
 class Miniature(Rules):
-    """The rules of the demo: the same scoring as the real ones over the miniature suite."""
+    """The rules of the demo: the same scoring as the real ones over the miniature suite.
+
+    A rehearsal comes to its final board on one day: nobody waits for objections.
+    """
 
     name: str = "miniature"
     tracks: tuple[Track, ...] = (
@@ -22,4 +25,5 @@ class Miniature(Rules):
     prompt_tokens: int = 192
     generated_tokens: int = 64
     repeats: int = 3
+    objection_days: int = 0
     training_data: tuple[str, ...] = ("c4", "alpaca", "alpaca-zh", "miniature")

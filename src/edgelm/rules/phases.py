@@ -15,6 +15,7 @@ from edgelm.errors import BadOption, UnknownName
 
 AOE = timezone(timedelta(hours=-12), "AoE")  # a day is over when it is over everywhere
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2}) AoE", re.ASCII)
+_SHOWN = re.compile(r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}) (UTC|AoE)", re.ASCII)  # as `shown` writes either clock
 _MINUTES = "%Y-%m-%d %H:%M"
 
 
@@ -34,6 +35,8 @@ class Phase:
 def instant(text: str, *, end: bool = False) -> datetime:
     """The instant that a text names, in UTC: "2024-10-26T11:59:59Z" with any offset, or a day "2024-10-25 AoE".
 
+    It is also read as `shown` writes it: "2024-10-26 12:00 UTC", "2024-10-26 00:00 AoE".
+
     Args:
         text: what stands in the table.
         end: whether a day means its end rather than its beginning, as it does for a close.
@@ -41,17 +44,20 @@ def instant(text: str, *, end: bool = False) -> datetime:
     Raises:
         BadOption: it is neither; a time without a zone is no instant.
     """
-    day = _DAY.fullmatch(text)
+    day, written = _DAY.fullmatch(text), _SHOWN.fullmatch(text)
     try:
         if day:
             midnight = datetime.combine(date.fromisoformat(day[1]), datetime.min.time(), AOE)
             return (midnight + timedelta(days=end)).astimezone(UTC)
+        if written:
+            clock = UTC if written[2] == "UTC" else AOE
+            return datetime.fromisoformat(written[1]).replace(tzinfo=clock).astimezone(UTC)
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    mend = "write a day as 2024-10-25 AoE, or a time with its zone as 2024-10-26T12:00:00Z"
+    mend = "write a day as 2024-10-25 AoE, or a time with its zone as 2024-10-26 12:00 UTC"
     raise BadOption(f"'{text}' is no instant", mend=mend)
 
 

@@ -1,16 +1,18 @@
-"""A rule set read back from the canonical JSON by which it was published."""
+"""A rule set read back from the canonical JSON by which it was published, or named by whoever asks for one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from edgelm.errors import BadFile, BadOption
-from edgelm.files import canonical_json, parse_json
+from edgelm.files import MAX_RECORD, canonical_json, parse_json, read_bytes
+from edgelm.plugins import parse
 from edgelm.rules.base import Rules
 
 _LARGEST = 2**63  # no number of a rule set reaches it
@@ -19,6 +21,19 @@ _LARGEST = 2**63  # no number of a rule set reaches it
 @cache
 def _reader() -> TypeAdapter[Rules]:
     return TypeAdapter(Rules)
+
+
+def read_rules(named: str) -> Rules:
+    """The rule set of a spec, or of a published file if the name ends in `.json`.
+
+    Raises:
+        UnknownName, BadOption: no rule set has that name, or no such option.
+        MissingInput, BadFile: there is no such file, or it holds no rule set.
+    """
+    if named.endswith(".json"):
+        return parse_rules(read_bytes(Path(named), MAX_RECORD), named)
+    rules: Rules = parse("rules", named)
+    return rules
 
 
 def parse_rules(data: bytes, where: object) -> Rules:

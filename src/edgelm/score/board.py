@@ -143,6 +143,17 @@ def rescore(board: Board, reason: str) -> Board:
     return _revised(board, "re-score", _given(reason))
 
 
+def recounted(board: Board) -> Board:
+    """The next revision of a live board, for results that have come in: nobody has decided anything.
+
+    Raises:
+        Unsupported: the board is not live.
+    """
+    if board.state != "live":
+        raise Unsupported(f"a board that is {board.state} takes no results", mend="have it re-scored, with a reason")
+    return board.model_copy(update={"revision": board.revision + 1})
+
+
 def unfounded(board: Board) -> Iterator[str]:
     """What stands on a board although no event of its log decided it: every decision is signed, or has a reason."""
     if board.state == "final" and not any(map(_makes_final, board.log)):

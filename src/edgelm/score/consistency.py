@@ -38,13 +38,13 @@ def _reasons(entry: Entry, decisions: Iterable[Disqualification]) -> Iterator[st
     decided = [each.said for each in decisions if each.concerns(entry)]
     yield from (f"is decided to be out, but not by its entry: {said}" for said in decided if said not in entry.reasons)
     for reason in entry.reasons:
-        if reason not in decided and not _found_in_package(reason, entry.models):
+        if reason not in decided and not _needs_no_decision(reason, entry.models):
             yield f"is out by its entry, but by no decision: {reason}"
 
 
-def _found_in_package(reason: str, slots: Collection[str]) -> bool:
-    """Whether it is of the kind that packages themselves give: other rules, or the report of another model."""
-    return reason.partition(":")[0] in {"rules", *slots}
+def _needs_no_decision(reason: str, slots: Collection[str]) -> bool:
+    """Whether it is of the kind that needs no decision: other rules, another model's report, no sandbox."""
+    return reason.partition(":")[0] in {"rules", "evaluation", *slots}
 
 
 def _figures(rules: Rules, model: SlotModel) -> Iterator[str]:

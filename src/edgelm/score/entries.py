@@ -20,6 +20,7 @@ from edgelm.score.exact import mean_or_missing
 from edgelm.score.throughput import ranked_throughput
 
 THROUGHPUT = "throughput"
+UNBOXED = "evaluation: its models ran outside a sandbox"  # a reason why an entry is out
 
 
 def valid_score(value: object) -> Fraction | None:

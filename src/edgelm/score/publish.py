@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -69,23 +69,50 @@ def publish(
                 "there is nothing to score", why=why, mend="name the submissions that `edgelm pack` wrote"
             )
         require_concerned(chain.from_iterable(by_track.values()), board.disqualified)
-        write_bytes(folder / RULES, rules.to_bytes())
-        boards, seen = [], list[Entry]()
-        for track, received in sorted(by_track.items()):
-            entries = shown_entries(board, rules, received)
-            made = standing(board, rules, rules.track(track), received)
-            shown = None
-            if reference:
-                shown = hold_to(common(rules, entries), reference_entry(rules, reference, REFERENCE))
-            html = render(rules, made, entries, shown) if page else None
-            write_standings(folder / track, rules, made, entries, board, html)
-            boards.append(made)
-            seen += entries
-        _drop_unnamed(folder / MARKS, seen)
-        sums = checksums(folder)
-        write_bytes(folder / SUMS, sums)
-        if sign:
-            write_bytes(folder / SIGNATURE, sign(sums))
+        return write_board(folder, rules, by_track, board, reference=reference, page=page, sign=sign)
+
+
+def write_board(
+    folder: Path,
+    rules: Rules,
+    by_track: Mapping[str, Sequence[Entry]],
+    board: Board,
+    *,
+    reference: Mapping[str, Report] | None = None,
+    page: bool = True,
+    sign: Sign | None = None,
+) -> list[Standings]:
+    """Write a board into a folder that has the marks which entries name, and list and sign all that is there.
+
+    Args:
+        folder: an existing one.
+        rules: what is ranked, and how.
+        by_track: the entries that were received, before any decision.
+        board: in which state, and what organisers have decided.
+        reference: reports of the uncompressed bases by slot.
+        page: whether to render the HTML page.
+        sign: signs the list of all files.
+
+    Raises:
+        Unsupported, MissingPackage: see `publish`.
+    """
+    write_bytes(folder / RULES, rules.to_bytes())
+    boards, seen = [], list[Entry]()
+    for track, received in sorted(by_track.items()):
+        entries = shown_entries(board, rules, received)
+        made = standing(board, rules, rules.track(track), received)
+        shown = None
+        if reference:
+            shown = hold_to(common(rules, entries), reference_entry(rules, reference, REFERENCE))
+        html = render(rules, made, entries, shown) if page else None
+        write_standings(folder / track, rules, made, entries, board, html)
+        boards.append(made)
+        seen += entries
+    _drop_unnamed(folder / MARKS, seen)
+    sums = checksums(folder)
+    write_bytes(folder / SUMS, sums)
+    if sign:
+        write_bytes(folder / SIGNATURE, sign(sums))
     return boards
 
 

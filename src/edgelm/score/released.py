@@ -40,12 +40,23 @@ def released(submission: Submission, slot: str, task: str, score: TaskScore, lis
         data = submission.answers_bytes(slot, task)
         if sha256_bytes(data) != listed[name]:
             return "", "the answers are not those that the manifest lists"
+    except (MissingInput, BadFile) as error:
+        return "", error.what.replace(f"{submission.origin}/", "")
+    return worth(task, score, data, name, keep)
+
+
+def worth(task: str, score: TaskScore, data: bytes, name: str, keep: Keep) -> Released:
+    """The kept marks of a task's answers, as its log has them, or why they speak against the score.
+
+    Errors call the log `name`.
+    """
+    try:
         answers = parse_answers(data, name)
         if len(answers) != score.samples or len({answer.sample for answer in answers}) != score.samples:
             return "", f"{len(answers):,} answers are supplied, the report has {score.samples:,}"
-        marks = marks_of(task, score.protocol, answers, listed[name])
-    except (MissingInput, BadFile) as error:
-        return "", error.what.replace(f"{submission.origin}/", "")
+        marks = marks_of(task, score.protocol, answers, sha256_bytes(data))
+    except BadFile as error:
+        return "", error.what
     except ValueError as error:
         return "", f"the answers give no score: {error}"
     if marks.score != score.score:

@@ -73,7 +73,8 @@ def against_signature(folder: Path, key: Ed25519PublicKey) -> str:
     try:
         key.verify(read_bytes(folder / SIGNATURE, _LARGEST), data)
     except InvalidSignature:
-        return f"{SIGNATURE} is not this key's over {SUMS}"
+        mend = "take the key that the organisers announced; if it is that, the board is not as they signed it"
+        return f"{SIGNATURE} is not this key's over {SUMS}: {mend}"
     return ""
 
 

@@ -27,15 +27,16 @@ UserRole = Literal["participant", "reviewer", "organiser", "admin"]  # each may 
 Role = Literal["visitor", UserRole, "worker"]
 LADDER: tuple[UserRole, ...] = get_args(UserRole)
 SCOPES = {
-    "read": "see what its owner may see, but not the organisers' side",
-    "submit": "upload and hand in packages, withdraw, appeal",
+    "read": "see all that its owner may see, but not the organisers' side",
+    "submit": "upload and hand in packages, see what becomes of them, withdraw, appeal",
     "team": "change the team",
-    "organise": "what organisers do, if its owner is one",
+    "organise": "do and see what organisers do, if its owner is one",
 }
 FRESH = 15 * 60 * SECOND  # after a password was given
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf"
-_CHANGES = {  # by scope, the first parts of paths below which it may change something
-    "submit": ("uploads", "blobs", "tus", "submissions", "smoke"), "team": ("teams",), "organise": ("admin", "appeals"),
+_PLACES = {  # by scope, the first parts of paths below which it may see and change something
+    "submit": ("uploads", "blobs", "tus", "submissions", "smoke", "stage2"), "team": ("teams",),
+    "organise": ("admin", "appeals"),
 }  # fmt: skip
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _USED = 60 * SECOND  # how precisely the last use of a token is kept
@@ -71,6 +72,11 @@ class Viewer:
             raise NotLoggedIn("this needs a login", mend="log in, or send a token as Authorization: Bearer …")
         return self.user
 
+    @property
+    def held_back(self) -> bool:
+        """Whether one has a role that one may not act in now."""
+        return self.user is not None and self.user.role != self.role
+
     def may(self, *roles: Role) -> bool:
         """Whether one of these roles is theirs, or a lower one than theirs."""
         if self.role in LADDER:
@@ -86,11 +92,13 @@ class Viewer:
         if not self.may(*roles):
             if self.role == "visitor":
                 raise NotLoggedIn(f"this is for {_listed(roles)}", mend="log in, or send a token or key")
-            why = f"you are {self.role}"
-            if self.user is not None and self.user.role != self.role:
-                how = "with one-time passwords" if self.scopes is None else "by a token with the scope 'organise'"
-                why = f"you act as {self.user.role} only {how}"
-            raise Forbidden(f"this is for {_listed(roles)}", why=why)
+            why, mend = f"you are {self.role}", ""
+            if self.held_back:
+                by_login = self.scopes is None
+                how = "with one-time passwords" if by_login else "by a token with the scope 'organise'"
+                mend = f"{'set them up' if by_login else 'make one'} on the page of your account (/account)"
+                why = f"you act as {self.known.role} only {how}"
+            raise Forbidden(f"this is for {_listed(roles)}", why=why, mend=mend)
 
     def require_member(self, team_id: str) -> None:
         """Let through members of a team.
@@ -224,14 +232,18 @@ def _keep_use(server: Server, token_id: str, now: int) -> None:
 
 
 def hold_to_scopes(found: Viewer, method: str, path: str) -> None:
-    """Refuse changes that a token's scopes leave out. What no scope names is done by a login alone."""
-    if found.scopes is None or method in SAFE:
+    """Refuse what a token's scopes leave out. Changes that no scope names are made by a login alone."""
+    if found.scopes is None:
         return
     first = path.split("/")[1]
-    needed = next((scope for scope, places in _CHANGES.items() if first in places), None)
-    if needed is None:
+    needed = next((scope for scope, places in _PLACES.items() if first in places), None)
+    if method in SAFE:
+        if not {needed, "organise"} & found.scopes:
+            found.require_scope("read")
+    elif needed is None:
         raise Forbidden("no token may do this", mend="log in and do it there")
-    found.require_scope(needed)
+    else:
+        found.require_scope(needed)
 
 
 async def _csrf(request: Request) -> bytes:

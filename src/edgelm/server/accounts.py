@@ -14,8 +14,9 @@ from edgelm.server.clock import SECOND
 from edgelm.server.keys import TOKEN, WORKER_KEY, digest, new_key
 from edgelm.server.notices import tell, tell_address
 from edgelm.server.refusals import Conflict, Forbidden, NotLoggedIn, NotThere, Refused
-from edgelm.server.tables import Login, Member, Reset, Token, User, Worker
+from edgelm.server.tables import Known, Login, Member, Reset, Token, User, Worker
 
+VISITOR = Actor("visitor", "visitor")
 _HOUR, _DAY = 3600 * SECOND, 24 * 3600 * SECOND
 MOST_DAYS = 366  # that a token is valid
 MOST_TOKENS = 20
@@ -46,6 +47,23 @@ def register(
     return user
 
 
+def register_or_tell(session: Session, email: str, name: str, password: str, url: str, now: int) -> None:
+    """Make an account, or, if the address has one, tell its owner by mail that somebody wanted another."""
+    if session.scalars(select(User).where(User.email == email)).first() is None:
+        register(session, email=email, name=name, password=password, now=now)
+        return
+    body = (
+        f"You have an account already. If you forgot the password, open {url}/forgotten. If it was not you, leave it."
+    )
+    tell_address(session, email, "Somebody registered with your address", body, now)
+    audit.record(session, VISITOR, "user.register.again", "", now)  # as much is written as for a new account
+
+
+def knows(session: Session, user_id: str, network: str) -> bool:
+    """Whether someone logged in from a network before."""
+    return session.get(Known, (user_id, digest(network))) is not None
+
+
 def find(session: Session, user_id: str) -> User:
     """The account of that id.
 
@@ -64,7 +82,7 @@ def has_admin(session: Session) -> bool:
 
 
 def log_in(
-    session: Session, user_id: str, now: int, hours: int, *, code: str = "", before: str = ""
+    session: Session, user_id: str, now: int, hours: int, network: str = "", *, code: str = "", before: str = ""
 ) -> tuple[str, Login]:
     """Open a login for someone whose password was right, and close the one that the browser had.
 
@@ -73,6 +91,7 @@ def log_in(
         user_id: who.
         now: microseconds.
         hours: that it lasts.
+        network: that they come from, if that is known.
         code: the one-time password, if the account has them.
         before: the cookie that came with the request.
 
@@ -90,6 +109,8 @@ def log_in(
     cookie = new_key()
     login = Login(id=digest(cookie), user=user, csrf=new_key(), created=now, expires=now + hours * _HOUR)
     session.add(login)
+    if network:
+        session.merge(Known(user_id=user.id, network=digest(network), last=now))
     audit.record(session, Actor(user.id, user.role), "login", user.id, now)
     return cookie, login
 
@@ -101,12 +122,22 @@ def log_out(session: Session, actor: Actor, login_id: str, now: int) -> None:
 
 
 def change_password(session: Session, actor: Actor, password: str, now: int, keep: str) -> None:
-    """Set the digest of a new password, and close all logins but `keep`."""
+    """Set the digest of a new password, and close all logins but `keep` and every link by which another is set."""
     user = find(session, actor.id)
     user.password = password
+    session.execute(delete(Reset).where(Reset.user_id == user.id))
     session.execute(delete(Login).where(Login.user_id == user.id, Login.id != keep))
     audit.record(session, actor, "user.password", user.id, now)
     tell(session, [user], "Your password was changed", "If it was not you, tell the organisers.", now)
+
+
+def ask_reset(session: Session, actor: Actor, email: str, url: str, now: int) -> None:
+    """Send a link for a new password to an address, if it has an account."""
+    user = session.scalars(select(User).where(User.email == email)).first()
+    if user is not None and not user.disabled:
+        begin_reset(session, actor, user, url, now)
+    else:
+        audit.record(session, actor, "user.reset.unknown", "", now)  # a write takes time: there is one in each case
 
 
 def begin_reset(session: Session, actor: Actor, user: User, url: str, now: int, reason: str = "") -> str:
@@ -115,8 +146,8 @@ def begin_reset(session: Session, actor: Actor, user: User, url: str, now: int, 
     secret = new_key()
     session.add(Reset(sha256=digest(secret), user=user, expires=now + _DAY))
     audit.record(session, actor, "user.reset.begin", user.id, now, reason=reason)
-    body = f"Within a day, open {url}/reset?secret={secret}. If you did not ask for it, leave it."
-    tell_address(session, user.email, "Set a new password", body, now)
+    body, link = "Within a day, open this link. If you did not ask for it, leave it.", f"{url}/reset?secret={secret}"
+    tell_address(session, user.email, "Set a new password", body, now, link)
     return secret
 
 
@@ -162,7 +193,7 @@ def confirm_second_factor(session: Session, actor: Actor, code: str, now: int) -
     """
     user = find(session, actor.id)
     if not user.second_factor or not _take(user, code, now):
-        raise Refused("this is not the one-time password of now", mend="give the six digits that your app shows now")
+        raise Refused("this is not the current one-time password", mend="give the six digits that your app shows now")
     audit.record(session, actor, "user.second-factor", user.id, now)
 
 

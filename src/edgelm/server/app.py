@@ -1,4 +1,4 @@
-"""The web application: every router of `api`, within what `web` puts around all of them."""
+"""The web application: every router of `api` and `pages`, within what `web` puts around all of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 
 from edgelm import __version__
-from edgelm.server import api, web
+from edgelm.server import api, pages, web
 from edgelm.server.chores import doing
 from edgelm.server.state import Server
+
+_THREADS = 100  # of calls at once: those that wait for their turn to write leave enough for those that read
 
 
 def create_app(server: Server) -> FastAPI:
@@ -20,6 +23,7 @@ def create_app(server: Server) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
         with doing(server):
             yield
         server.database.close()
@@ -31,8 +35,11 @@ def create_app(server: Server) -> FastAPI:
     )  # fmt: skip
     app.state.server = server
     web.install(app, server.settings)
-    for module in pkgutil.iter_modules(api.__path__):
-        app.include_router(import_module(f"{api.__name__}.{module.name}").router)
+    for folder in (api, pages):
+        for module in pkgutil.iter_modules(folder.__path__):
+            if not module.ispkg:
+                app.include_router(import_module(f"{folder.__name__}.{module.name}").router)
+    import_module(f"{pages.__name__}.frame.errors").install(app)  # which, as all calls do, imports `server_of` of here
     return app
 
 

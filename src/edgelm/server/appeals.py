@@ -43,7 +43,8 @@ def appeal(session: Session, rules: Rules, actor: Actor, submission: Submission,
     """
     last = deadline(session, rules, submission.track)
     if last is not None and now >= last:
-        raise Conflict("appeals have closed", why=f"they were taken until {shown(moment(last))}")
+        raise Conflict("appeals have closed", why=f"they were taken until {shown(moment(last))}",
+                       mend="ask the organisers")  # fmt: skip
     if submission.state not in ENDED:
         raise Conflict(f"submission {submission.id} is {submission.state}", why="an appeal is against how one ended",
                        mend="wait for its end")  # fmt: skip
@@ -54,7 +55,7 @@ def appeal(session: Session, rules: Rules, actor: Actor, submission: Submission,
     session.flush()
     audit.record(session, actor, "appeal.make", made.id, now, after={"submission": submission.id, "text": text})
     told = notices.organisers(session)
-    notices.tell(session, told, f"appeal about {submission.title}", text, now, f"appeal/{made.id}")
+    notices.tell(session, told, f"appeal about {submission.called}", text, now, f"appeal/{made.id}")
     return made
 
 
@@ -73,8 +74,8 @@ def decide(session: Session, actor: Actor, appeal_id: str, outcome: Outcome, rea
     found.decision, found.reason, found.decided = outcome, reason, now
     submission = session.get_one(Submission, found.submission_id)
     audit.record(session, actor, "appeal.decide", found.id, now, after={"decision": outcome}, reason=reason)
-    notices.tell(session, notices.members(session, submission.team_id), f"{submission.title}: appeal {outcome}", reason,
-                 now, f"appeal/{found.id}/decided")  # fmt: skip
+    notices.tell(session, notices.members(session, submission.team_id), f"{submission.called}: appeal {outcome}",
+                 reason, now, f"appeal/{found.id}/decided")  # fmt: skip
     return found
 
 

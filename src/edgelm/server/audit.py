@@ -23,6 +23,17 @@ class Actor:
     role: str
 
 
+@dataclass(frozen=True)
+class Filter:
+    """Which entries are wanted: of whom, of which action or beginning of one, about what, in [since, until)."""
+
+    actor: str = ""
+    action: str = ""
+    object: str = ""
+    since: int = 0  # microseconds
+    until: int = 2**63 - 1
+
+
 SYSTEM = Actor("system", "system")
 
 
@@ -58,6 +69,16 @@ def head(session: Session) -> tuple[int, str]:
     """Number and hash of the last entry."""
     last = session.scalars(select(Audit).order_by(Audit.number.desc()).limit(1)).first()
     return (last.number, last.hash) if last else (0, NOBODY)
+
+
+def entries(session: Session, wanted: Filter, before: int, limit: int) -> list[Audit]:
+    """Entries of numbers below `before` that fit a filter, the latest first."""
+    found = select(Audit).where(Audit.number < before, Audit.time >= wanted.since, Audit.time < wanted.until)
+    for column, value in ((Audit.actor, wanted.actor), (Audit.object, wanted.object)):
+        found = found.where(column == value) if value else found
+    if wanted.action:
+        found = found.where(Audit.action.startswith(wanted.action, autoescape=True))
+    return list(session.scalars(found.order_by(Audit.number.desc()).limit(limit)))
 
 
 def first_break(session: Session) -> int | None:

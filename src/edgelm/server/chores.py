@@ -5,10 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
-from edgelm.server import packages, records
+from edgelm.server import (
+    audit_heads,
+    boards,
+    duplicates,
+    mail,
+    outbox,
+    packages,
+    posting,
+    records,
+    references,
+    scrub,
+    uploads,
+)
 from edgelm.server.state import Server
 
 _log = structlog.get_logger("edgelm.server")
@@ -17,7 +30,7 @@ _log = structlog.get_logger("edgelm.server")
 def reap(server: Server) -> None:
     """Take jobs back from workers that fell silent."""
     with server.database.write() as session:
-        records.reap(session, server.clock())
+        records.reap(session, server.leases, server.clock())
 
 
 def tidy(server: Server) -> None:
@@ -25,7 +38,64 @@ def tidy(server: Server) -> None:
     packages.sweep(server.storage)
 
 
-CHORES: dict[Callable[[Server], None], float] = {reap: 10, tidy: 3600}  # and after how many seconds each is done again
+def expire(server: Server) -> None:
+    """Give up uploads that nobody has gone on with."""
+    with server.database.write() as session:
+        uploads.expire(session, server.storage, server.clock())
+
+
+def clean(server: Server) -> None:
+    """Remove files that nothing names, and say which are lost."""
+    with server.database.write() as session:
+        found = scrub.scrub(session, server.storage, server.clock())
+    if found.lost:
+        _log.error("files are lost", digests=found.lost)
+    if found.removed:
+        _log.info("files were removed", digests=found.removed)
+
+
+def follow(server: Server) -> None:
+    """Publish what boards have come to."""
+    boards.follow(server)
+
+
+def keep_head(server: Server) -> None:
+    """Keep, once a day, where the audit log ends."""
+    audit_heads.keep(server)
+
+
+def compare(server: Server) -> None:
+    """Hold what was evaluated against the packages of other teams, and against the uncompressed bases."""
+    duplicates.compare(server)
+    references.compare(server)
+
+
+def send_mail(server: Server) -> None:
+    """Send what waits to go out by mail; nothing waits for it where none is set up."""
+    outbox.forget(server)
+    if server.settings.smtp_host:
+        outbox.send(server, "mail", partial(mail.carry, settings=server.settings))
+    else:
+        outbox.give_up(server, "mail")
+
+
+def post(server: Server) -> None:
+    """Post what waits for webhooks."""
+    outbox.send(server, "webhook", posting.Post(server))
+
+
+# And after how many seconds each is done again.
+CHORES: dict[Callable[[Server], None], float] = {
+    reap: 10,
+    follow: 2,
+    compare: 10,
+    send_mail: 5,
+    post: 5,
+    keep_head: 3600,
+    tidy: 3600,
+    expire: 3600,
+    clean: 24 * 3600,
+}
 
 
 @contextmanager

@@ -34,6 +34,15 @@ class Call:
     key: str | None
     request: str  # digest of method, path and body
 
+    def answered(self) -> JSONResponse | None:
+        """The answer that the request had before; what costs much asks for it first.
+
+        Raises:
+            Conflict: the key came with another request before.
+        """
+        with self.server.database.read() as session:
+            return self._before(session)
+
     def once(self, work: Callable[[Session], BaseModel], status: int = 201, secret: str | None = None) -> JSONResponse:
         """Do the work in one writing transaction and keep its answer with it; if it was done before, only answer.
 
@@ -47,12 +56,8 @@ class Call:
         """
         who = self.viewer.actor.id
         with self.server.database.write() as session:
-            before = session.get(Answered, (who, self.key)) if self.key else None
-            if before is not None and before.created > self.now - _KEPT:
-                if before.request != self.request:
-                    why = f"Idempotency-Key {self.key} came with another"
-                    raise Conflict("this is another request than before", why=why, mend="take a new key")
-                return JSONResponse(before.body, before.status, {"Idempotency-Replayed": "true"})
+            if before := self._before(session):
+                return before
             body = work(session).model_dump(mode="json")
             if self.key:
                 session.execute(delete(Answered).where(Answered.created <= self.now - _KEPT))
@@ -60,6 +65,15 @@ class Call:
                 session.add(Answered(user_id=who, key=self.key, request=self.request, status=status, body=kept,
                                      created=self.now))  # fmt: skip
         return JSONResponse(body, status)
+
+    def _before(self, session: Session) -> JSONResponse | None:
+        before = session.get(Answered, (self.viewer.actor.id, self.key)) if self.key else None
+        if before is None or before.created <= self.now - _KEPT:
+            return None
+        if before.request != self.request:
+            why = f"Idempotency-Key {self.key} came with another"
+            raise Conflict("this is another request than before", why=why, mend="take a new key")
+        return JSONResponse(before.body, before.status, {"Idempotency-Replayed": "true"})
 
 
 async def call(request: Request, who: Annotated[Viewer, Depends(viewer)], key: Key = None) -> Call:

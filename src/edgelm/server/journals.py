@@ -7,10 +7,11 @@ nowhere else; whether it may is decided by its lease, in the transaction that th
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
-from edgelm.files import disk_errors
 from edgelm.server.refusals import Conflict, Refused, TooMuch
+from edgelm.server.storage import room
 
 MOST = 512 << 20  # bytes of a journal
 
@@ -45,6 +46,23 @@ class Journals:
         except FileNotFoundError:
             return b""
 
+    def copy(self, from_job: str, to_job: str) -> None:
+        """Begin a job's journals with those of another; it has none of its own yet.
+
+        Raises:
+            DiskFull: the disk has no room for them.
+        """
+        source, target = self._folder / from_job, self._folder / to_job
+        if source.is_dir():
+            try:
+                with room():
+                    target.mkdir()
+                    for path in source.iterdir():
+                        shutil.copyfile(path, target / path.name)
+            except BaseException:
+                shutil.rmtree(target, ignore_errors=True)
+                raise
+
     def append(self, job_id: str, name: str, offset: int, lines: bytes) -> int:
         """Add whole lines at the end, and hand them to the disk.
 
@@ -55,7 +73,7 @@ class Journals:
             Refused: the last line is not whole.
             Conflict: `offset` is not the journal's end.
             TooMuch: it would be longer than `MOST`.
-            NoSpace: the disk is full; the journal is as it was.
+            DiskFull: the journal is as it was.
         """
         if not lines.endswith(b"\n"):
             raise Refused("a journal takes whole lines", mend="send them up to the last line feed")
@@ -69,14 +87,15 @@ class Journals:
                 f"the journal {name} would have more than {MOST:,} bytes", mend="the job has too many answers"
             )
         path = self.path(job_id, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         rest = memoryview(lines)
-        with disk_errors(path), path.open("ab", buffering=0) as file:
-            try:
-                while rest:  # a disk that fills up takes a part without complaint, and refuses the rest
-                    rest = rest[file.write(rest) :]
-                os.fdatasync(file.fileno())
-            except OSError:
-                file.truncate(size)
-                raise
+        with room():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                try:
+                    while rest:  # a disk that fills up takes a part without complaint, and refuses the rest
+                        rest = rest[file.write(rest) :]
+                    os.fdatasync(file.fileno())
+                except OSError:
+                    file.truncate(size)
+                    raise
         return size + len(lines)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 
-from edgelm.server import audit
+from edgelm.server import audit, outbox, queue, states
 from edgelm.server.state import Server
-from edgelm.server.tables import Job, Notice, Submission
+from edgelm.server.tables import Job, Submission
+
+_STATES = (
+    ("jobs", Job, (queue.WAITING, queue.LEASED, queue.DONE, queue.FAILED, queue.CANCELLED)),
+    ("submissions", Submission, tuple(states.NEXT)),
+)
 
 
 class _Now:
@@ -23,19 +27,22 @@ class _Now:
     def collect(self) -> Iterator[Metric]:
         """The figures of now."""
         with self._server.database.read() as session:
-            for name, table in (("jobs", Job), ("submissions", Submission)):
+            for name, table, known in _STATES:
                 family = GaugeMetricFamily(f"edgelm_{name}", f"How many {name} are in a state.", labels=["state"])
-                for state, count in session.execute(select(table.state, func.count()).group_by(table.state)):
-                    family.add_metric([state], count)
+                counts = session.execute(select(table.state, func.count()).group_by(table.state))
+                found = {state: count for state, count in counts}  # noqa: C416 - `dict` takes it for a mapping
+                for state in known:  # none is said to be 0, so that an alarm knows it from a figure that is lacking
+                    family.add_metric([state], found.get(state, 0))
                 yield family
-            unsent = select(func.count()).select_from(Notice).where(Notice.sent.is_(None), Notice.channel != "page")
+            family = GaugeMetricFamily("edgelm_notices_unsent", "Messages that wait to go out.", labels=["channel"])
+            for channel in ("mail", "webhook"):
+                family.add_metric([channel], outbox.waiting(session, channel, self._server.clock()))
+            yield family
             oldest = session.scalar(select(func.min(Job.created)).where(Job.state == "waiting"))
-            yield _gauge("edgelm_notices_unsent", "Messages that wait to go out.", session.scalar(unsent) or 0)
             waited = 0 if oldest is None else max(0, self._server.clock() - oldest) / 1e6
             yield _gauge("edgelm_job_waits_seconds", "How long the first job in the queue has waited.", waited)
             yield _gauge("edgelm_audit_entries", "Entries of the audit log.", audit.head(session)[0])
-        free = shutil.disk_usage(self._server.settings.folder).free
-        yield _gauge("edgelm_disk_free_bytes", "Free bytes where packages lie.", free)
+        yield _gauge("edgelm_disk_free_bytes", "Free bytes where packages lie.", self._server.storage.free())
 
 
 def page(server: Server) -> bytes:

@@ -1,17 +1,19 @@
-"""Messages to people, written with the change that they tell of; what sends them comes later, and sends each once."""
+"""Messages to people and programs, written with the change that they tell of; `outbox` sends each once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from edgelm.server.tables import Member, Notice, User, new_id
+from edgelm.server.tables import Member, Notice, User, Webhook, new_id
 
 
 def tell(session: Session, users: Iterable[User], subject: str, body: str, now: int, event: str = "") -> None:
     """Tell people on their pages and by mail, in the transaction of what there is to tell.
+
+    What a whole team is told, or all organisers, goes to their webhooks as well.
 
     Args:
         session: a writing one.
@@ -22,16 +24,25 @@ def tell(session: Session, users: Iterable[User], subject: str, body: str, now: 
         event: an id of what happened, which nobody is told of twice; what happens once needs none.
     """
     event = event or new_id()
-    for user in users:
-        if not user.disabled:
-            for channel, target in (("page", user.id), ("mail", user.email)):
-                session.add(Notice(event=event, user_id=user.id, channel=channel, target=target, subject=subject,
-                                   body=body, created=now))  # fmt: skip
+    told = {user.id: user for user in users if not user.disabled}
+    for user in told.values():
+        for channel, target in (("page", user.id), ("mail", user.email)):
+            session.add(Notice(event=event, user_id=user.id, channel=channel, target=target, subject=subject, body=body,
+                               created=now))  # fmt: skip
+    for webhook in _webhooks(session, set(told)):
+        post(session, webhook, subject, body, now, event)
 
 
-def tell_address(session: Session, email: str, subject: str, body: str, now: int) -> None:
-    """Tell someone by mail who may have no account."""
-    session.add(Notice(event=new_id(), channel="mail", target=email, subject=subject, body=body, created=now))
+def tell_address(session: Session, email: str, subject: str, body: str, now: int, link: str = "") -> None:
+    """Tell someone by mail who may have no account; a link that bears a secret is kept until it is sent."""
+    session.add(Notice(event=new_id(), channel="mail", target=email, subject=subject, body=body, link=link,
+                       created=now))  # fmt: skip
+
+
+def post(session: Session, webhook: Webhook, subject: str, body: str, now: int, event: str = "") -> None:
+    """Tell the program behind a webhook."""
+    session.add(Notice(event=event or new_id(), channel="webhook", target=webhook.id, subject=subject, body=body,
+                       created=now))  # fmt: skip
 
 
 def members(session: Session, team_id: str | None = None) -> list[User]:
@@ -49,3 +60,18 @@ def shown(session: Session, user_id: str, most: int = 100) -> list[Notice]:
 def organisers(session: Session) -> list[User]:
     """Those who run the competition."""
     return list(session.scalars(select(User).where(User.role.in_(("organiser", "admin")))))
+
+
+def _webhooks(session: Session, told: set[str]) -> Iterator[Webhook]:
+    """The webhooks of those groups that are told as a whole: what one person is told is not for the others."""
+    webhooks = session.scalars(select(Webhook)).all()
+    if not webhooks:
+        return
+    groups: dict[str | None, set[str]] = {None: {user.id for user in organisers(session) if not user.disabled}}
+    of_teams = select(Member.team_id, Member.user_id).join(User, User.id == Member.user_id).where(~User.disabled)
+    for team_id, user_id in session.execute(of_teams):
+        groups.setdefault(team_id, set()).add(user_id)
+    for webhook in webhooks:
+        people = groups.get(webhook.team_id)
+        if people and people <= told:
+            yield webhook

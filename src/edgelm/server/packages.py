@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -10,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgelm.server.storage import Storage
+from edgelm.server.storage import Storage, room
 from edgelm.submission import MANIFEST
 
-_PREFIX = "package-"
+PREFIX = "package-"  # of folders that `sweep` removes
 _OLD = 24 * 60 * 60  # seconds after which a folder is what a killed process left
 
 
@@ -25,18 +26,23 @@ def assembled(storage: Storage, manifest: str, files: Mapping[str, str]) -> Iter
         storage: that holds them all.
         manifest: digest of the package's manifest.
         files: the digests of its other files by their paths, which are safe.
+
+    Raises:
+        DiskFull: there is no room for the names of its files.
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=storage.folder) as name:
-        folder = Path(name)
-        for path, sha256 in {MANIFEST: manifest, **files}.items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(storage.path(sha256), target)
+    with contextlib.ExitStack() as held:
+        with room():
+            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=storage.folder)))
+            for path, sha256 in {MANIFEST: manifest, **files}.items():
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(storage.path(sha256), target)
         yield folder
 
 
 def sweep(storage: Storage) -> None:
     """Remove what killed processes left."""
-    for left in storage.folder.glob(f"{_PREFIX}*"):
-        if time.time() - left.stat().st_mtime > _OLD:
-            shutil.rmtree(left, ignore_errors=True)
+    for left in storage.folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):  # a package that was looked at just now
+            if time.time() - left.stat().st_mtime > _OLD:
+                shutil.rmtree(left, ignore_errors=True)

@@ -6,10 +6,13 @@ import threading
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 from edgelm.server.refusals import Refused
 
 LEAST, MOST = 12, 256  # characters
+_STRONG = 3  # of zxcvbn's 0 to 4: at least 10^8 guesses, of one who knows the common passwords
+_JUDGED = 72  # characters: judging takes longer than in proportion
 _AT_ONCE = 4  # digests that are made at once: each takes the memory that it was set to
 
 
@@ -29,14 +32,15 @@ class Passwords:
         """What is kept of a new password; `known` is what others know of its owner.
 
         Raises:
-            Refused: it is too short, too long, or what others know.
+            Refused: it is too short, too long, or easily guessed: common, a pattern, or made of what others know.
         """
         if not LEAST <= len(password) <= MOST:
             why, mend = f"it has {len(password)} characters", f"choose one of {LEAST} to {MOST}"
             raise Refused("this is no password that is taken", why=why, mend=mend)
-        plain = password.casefold()
-        if len(set(plain)) < 5 or any(plain in (word.casefold(), word.casefold().partition("@")[0]) for word in known):
-            raise Refused("this password is easily guessed", mend="choose another, such as four odd words")
+        judged = zxcvbn(password[:_JUDGED], user_inputs=[part for word in known for part in (word, *word.split("@"))])
+        if judged["score"] < _STRONG:
+            why = judged["feedback"]["warning"].rstrip(".")
+            raise Refused("this password is easily guessed", why=why, mend="choose another, such as four odd words")
         with self._turns:
             return self._hasher.hash(password)
 

@@ -15,8 +15,9 @@ from edgelm.server.refusals import Conflict, NotThere, Refused
 from edgelm.server.tables import Attempts, Slot, Submission
 from edgelm.server.tables import Phase as Row
 
-Kind = Literal["registration", "preliminary", "scored", "stage-2"]
+Kind = Literal["registration", "smoke", "preliminary", "scored", "stage-2"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SMOKE: Kind = "smoke"  # packages are tried out, and nothing of it counts
 _YEARS = range(2000, 2101)
 
 
@@ -38,6 +39,16 @@ def open_phase(session: Session, kind: Kind, now: int) -> Row | None:
 def scored(session: Session, now: int) -> Row | None:
     """The scored phase of now."""
     return open_phase(session, "scored", now)
+
+
+def receiving(session: Session, now: int) -> Row | None:
+    """The phase that packages are handed in to now: the scored one, or else the preliminary review."""
+    return scored(session, now) or open_phase(session, "preliminary", now)
+
+
+def coming(session: Session, kind: Kind, now: int) -> Row | None:
+    """The phase of a kind that is open, or else the one that opens next."""
+    return next((row for row in rows(session) if row.kind == kind and now < row.closes), None)
 
 
 def require(session: Session, kind: Kind, now: int, code: str = "") -> Row:

@@ -5,7 +5,7 @@
        └─ give back, reap┘ └─── cancel ─▶ cancelled
 
 Each lease has a number that only grows, the fence. Whatever a worker writes bears it, and what bears an old one is
-refused: a worker that slept through the end of its lease changes nothing. A job whose worker was lost, or whose
+refused: a worker that slept until its job was taken back changes nothing. A job whose worker was lost, or whose
 platform failed, waits again, `AGAIN` times at the most. Heartbeats and progress are not in the audit log: they change
 no one's fortune, and would drown what does.
 """
@@ -15,21 +15,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from edgelm.server import audit
 from edgelm.server.audit import Actor
 from edgelm.server.clock import SECOND
+from edgelm.server.leases import Leases
 from edgelm.server.refusals import Conflict, NotThere
-from edgelm.server.tables import Job, Line, Progress, Worker
+from edgelm.server.tables import Job, Line, Progress, Switch, Worker
 
-Kind = Literal["check", "evaluate"]
+Kind = Literal["check", "evaluate", "smoke"]
 WAITING, LEASED, DONE, FAILED, CANCELLED = "waiting", "leased", "done", "failed", "cancelled"
 AGAIN = 3  # times that a job waits again after a fault of the platform
 MOST_LINES = 5000  # of a job's log
 LONGEST_LINE = 500  # characters
 SILENT = "its worker was not heard of any more"
+_PAUSED = "leasing-paused"
 
 
 def enqueue(
@@ -58,8 +60,12 @@ def enqueue(
     return job
 
 
-def lease(session: Session, worker: Worker, seconds: int, now: int, tags: Iterable[str] = ()) -> Job | None:
-    """The job that is the worker's for so many seconds, or until its next heartbeat; None if none waits for it.
+def lease(
+    session: Session, worker: Worker, seconds: int, now: int, tags: Iterable[str] = (), request: str = ""
+) -> Job | None:
+    """The job that is the worker's for so many seconds, or until its next heartbeat.
+
+    None if none waits for it, or leasing is paused.
 
     Args:
         session: a writing one.
@@ -67,21 +73,36 @@ def lease(session: Session, worker: Worker, seconds: int, now: int, tags: Iterab
         seconds: of silence after which the job is another's.
         now: microseconds.
         tags: of what the worker has, beside those that it was entered with.
+        request: what the job is leased by; see `leased_by`.
     """
     session.get_one(Worker, worker.name).seen = now
-    has = {*worker.tags, *tags}
-    waiting = select(Job).where(Job.state == WAITING).order_by(Job.priority.desc(), Job.created, Job.id)
-    job = next((each for each in session.scalars(waiting) if set(each.tags) <= has), None)
-    if job is None:
+    if paused(session):
         return None
-    job.state, job.worker, job.lease_ends = LEASED, worker.name, now + seconds * SECOND
+    has = {*worker.tags, *tags}
+    waiting = (
+        select(Job.id, Job.tags)
+        .where(Job.state == WAITING, Job.not_before <= now)
+        .order_by(Job.priority.desc(), Job.created, Job.id)
+    )
+    first = next((id for id, needs in session.execute(waiting) if set(needs) <= has), None)
+    if first is None:
+        return None
+    job = session.get_one(Job, first)
+    job.state, job.worker, job.asked, job.leased = LEASED, worker.name, request, now
+    job.lease_ends = now + seconds * SECOND
     job.attempt, job.fence = job.attempt + 1, job.fence + 1
     audit.record(session, actor_of(worker), "job.lease", job.id, now, after={"fence": job.fence})
     return job
 
 
-def held(session: Session, worker: Worker, job_id: str, fence: int, now: int) -> Job:
-    """A job that is the worker's now.
+def leased_by(session: Session, worker: Worker, request: str) -> Job | None:
+    """The job that the worker leased by a request whose answer it may not have had; None if there is none."""
+    mine = select(Job).where(Job.state == LEASED, Job.worker == worker.name, Job.asked == request)
+    return session.scalars(mine).first() if request else None
+
+
+def held(session: Session, worker: Worker, job_id: str, fence: int) -> Job:
+    """A job that is the worker's, and is until it is taken back.
 
     Raises:
         NotThere: there is no such job.
@@ -90,8 +111,7 @@ def held(session: Session, worker: Worker, job_id: str, fence: int, now: int) ->
     job = session.get(Job, job_id)
     if job is None:
         raise NotThere(f"there is no job {job_id}")
-    current = job.state == LEASED and (job.worker, job.fence) == (worker.name, fence)
-    if not current or job.lease_ends is None or job.lease_ends <= now:
+    if job.state != LEASED or (job.worker, job.fence) != (worker.name, fence):
         raise Conflict(f"job {job_id} is not leased to {worker.name} by number {fence}",
                        why="the lease ended, or the job was cancelled", mend="drop it and lease another")  # fmt: skip
     return job
@@ -137,7 +157,9 @@ def fail(session: Session, actor: Actor, job: Job, cause: str, now: int) -> None
     audit.record(session, actor, "job.fail", job.id, now, reason=cause)
 
 
-def give_back(session: Session, actor: Actor, job: Job, cause: str, now: int, *, counts: bool = True) -> bool:
+def give_back(
+    session: Session, actor: Actor, job: Job, cause: str, now: int, *, counts: bool = True, not_before: int = 0
+) -> bool:
     """The platform failed, or its worker leaves: it waits again, or has failed if that was once too often.
 
     Args:
@@ -147,6 +169,7 @@ def give_back(session: Session, actor: Actor, job: Job, cause: str, now: int, *,
         cause: a sentence.
         now: microseconds.
         counts: whether it was tried; it was not by a worker that merely leaves.
+        not_before: when it may be leased again.
 
     Returns:
         Whether it waits again.
@@ -157,14 +180,14 @@ def give_back(session: Session, actor: Actor, job: Job, cause: str, now: int, *,
         fail(session, actor, job, cause, now)
         return False
     _end(job, WAITING, None)
-    job.cause = cause
+    job.cause, job.not_before = cause, not_before
     audit.record(session, actor, "job.give-back", job.id, now, reason=cause)
     return True
 
 
-def silent(session: Session, now: int) -> list[Job]:
+def silent(session: Session, leases: Leases) -> list[Job]:
     """The jobs whose workers were silent until their leases ended."""
-    return list(session.scalars(select(Job).where(Job.state == LEASED, Job.lease_ends <= now).order_by(Job.id)))
+    return leases.silent(session.scalars(select(Job).where(Job.state == LEASED).order_by(Job.id)))
 
 
 def cancel(session: Session, actor: Actor, submission_id: str, now: int, reason: str = "") -> list[Job]:
@@ -179,9 +202,32 @@ def cancel(session: Session, actor: Actor, submission_id: str, now: int, reason:
 
 def place(session: Session, job: Job) -> int:
     """How many jobs are before a waiting one, whatever their tags."""
-    before = or_(Job.priority > job.priority,
-                 (Job.priority == job.priority) & (Job.created < job.created))  # fmt: skip
-    return session.scalar(select(func.count()).select_from(Job).where(Job.state == WAITING, before)) or 0
+    return session.scalar(select(func.count()).select_from(Job).where(*before(job))) or 0
+
+
+def before(job: Job) -> tuple[ColumnElement[bool], ...]:
+    """What is true of the jobs that are before a waiting one."""
+    earlier = (Job.priority == job.priority) & (Job.created < job.created)
+    return Job.state == WAITING, or_(Job.priority > job.priority, earlier)
+
+
+def paused(session: Session) -> Switch | None:
+    """Since when no job is leased, and why; None while they are."""
+    return session.get(Switch, _PAUSED)
+
+
+def pause(session: Session, actor: Actor, reason: str, now: int) -> None:
+    """Lease no job from now on; those that are leased go on."""
+    if paused(session) is None:
+        session.add(Switch(name=_PAUSED, since=now, reason=reason))
+        audit.record(session, actor, "queue.pause", "queue", now, reason=reason)
+
+
+def resume(session: Session, actor: Actor, reason: str, now: int) -> None:
+    """Lease jobs again."""
+    if switch := paused(session):
+        session.delete(switch)
+        audit.record(session, actor, "queue.resume", "queue", now, reason=reason)
 
 
 def actor_of(worker: Worker) -> Actor:

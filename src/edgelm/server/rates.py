@@ -19,6 +19,15 @@ class Rates:
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
+    def require(self, limit: RateLimitItem, *who: str) -> None:
+        """Let through who may try, without counting it.
+
+        Raises:
+            TooOften: they tried too often.
+        """
+        if not self._limiter.test(limit, *who):
+            raise self._too_often(limit, *who)
+
     def hit(self, limit: RateLimitItem, *who: str) -> None:
         """Count a try.
 
@@ -26,8 +35,11 @@ class Rates:
             TooOften: it is one too many; it does not count.
         """
         if not self._limiter.hit(limit, *who):
-            reset = self._limiter.get_window_stats(limit, *who).reset_time
-            raise TooOften("asked too often", why=f"{limit} is allowed", wait=max(1, math.ceil(reset - time.time())))
+            raise self._too_often(limit, *who)
+
+    def _too_often(self, limit: RateLimitItem, *who: str) -> TooOften:
+        reset = self._limiter.get_window_stats(limit, *who).reset_time
+        return TooOften("asked too often", why=f"{limit} is allowed", wait=max(1, math.ceil(reset - time.time())))
 
 
 def network(address: str) -> str:

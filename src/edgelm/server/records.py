@@ -8,32 +8,39 @@ evaluation ──▶ running: its slot is spent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import shown
 from edgelm.server import notices, queue, slots, states
 from edgelm.server.audit import SYSTEM, Actor
-from edgelm.server.tables import Finding, Job, Phase, Submission
+from edgelm.server.clock import SECOND
+from edgelm.server.leases import Leases
+from edgelm.server.tables import Finding, Job, Kept, Phase, Submission
 
 CHECK, EVALUATE = "check", "evaluate"
+SMOKE: queue.Kind = "smoke"
 SCORED = "scored"  # the kind of phase whose packages are evaluated
 Fault = Literal["platform", "participant"]
+_PAUSES = (600, 1800, 5400)  # seconds before each further try of what needs a host that is away
 
 
-def evaluation(session: Session, actor: Actor, submission: Submission, number: int, now: int) -> Job:
+def evaluation(
+    session: Session, actor: Actor, submission: Submission, number: int, now: int, kind: queue.Kind = "evaluate"
+) -> Job:
     """Queue the evaluation of a submission that was accepted; `number` tells reruns from the first, which has 1."""
     states.move(session, actor, submission, "queued", now)
-    return queue.enqueue(session, actor, key=f"{EVALUATE}/{submission.id}/{number}", submission_id=submission.id,
-                         kind="evaluate", now=now)  # fmt: skip
+    return queue.enqueue(session, actor, key=f"{kind}/{submission.id}/{number}", submission_id=submission.id,
+                         kind=kind, now=now)  # fmt: skip
 
 
 def taken(session: Session, actor: Actor, job: Job, now: int) -> None:
     """A worker has it: of an evaluation, the slot is spent."""
-    if job.kind == EVALUATE:
+    if job.kind != CHECK:
         states.move(session, actor, job.submission, "running", now)
         slots.start(session, job.submission)
 
@@ -64,21 +71,35 @@ def checked(
         return
     if any(each["severity"] == "R" for each in findings):
         submission.review = "open"
-        notices.tell(session, notices.organisers(session), f"{submission.title}: a review is due",
+        notices.tell(session, notices.organisers(session), f"{submission.called}: a review is due",
                      "The checker found what a reviewer has to decide on.", now)  # fmt: skip
     states.move(session, actor, submission, "accepted", now)
-    if session.get_one(Phase, submission.phase).kind == SCORED:
-        evaluation(session, actor, submission, 1, now)
+    phase = session.get_one(Phase, submission.phase).kind
+    if phase in (SCORED, SMOKE):
+        evaluation(session, actor, submission, 1, now, "evaluate" if phase == SCORED else SMOKE)
 
 
-def evaluated(session: Session, actor: Actor, job: Job, result: str, now: int) -> None:
-    """All that was to be run has run; `result` is the digest of the blob with the reports."""
+def evaluated(session: Session, actor: Actor, job: Job, result: str, names: Collection[str], now: int) -> None:
+    """All that was to be run has run.
+
+    Args:
+        session: a writing one.
+        actor: the worker.
+        job: an evaluation that it holds.
+        result: digest of the blob with the reports.
+        names: the digests in it, all of files that are here: they are kept with it.
+        now: microseconds.
+    """
     queue.finish(session, job, result, now)
-    states.move(session, actor, job.submission, "scored", now, stage="score", code="scored",
-         sentence="all tasks are answered and marked")  # fmt: skip
+    for sha256 in names:
+        session.merge(Kept(job_id=job.id, sha256=sha256))
+    sentence = "each model has answered" if job.kind == SMOKE else "all tasks are answered and marked"
+    states.move(session, actor, job.submission, "scored", now, stage="score", code="scored", sentence=sentence)
 
 
-def failed(session: Session, actor: Actor, job: Job, fault: Fault, code: str, sentence: str, now: int) -> None:
+def failed(
+    session: Session, actor: Actor, job: Job, fault: Fault, code: str, sentence: str, now: int, *, away: bool = False
+) -> None:
     """A job ended without a result.
 
     Args:
@@ -89,6 +110,7 @@ def failed(session: Session, actor: Actor, job: Job, fault: Fault, code: str, se
         code: such as `out-of-memory`.
         sentence: that says what happened.
         now: microseconds.
+        away: whether a host that the package names is: it is tried again later, and its team is told.
     """
     submission = job.submission
     if fault == "participant":
@@ -98,26 +120,38 @@ def failed(session: Session, actor: Actor, job: Job, fault: Fault, code: str, se
         states.move(session, actor, submission, "refused" if job.kind == CHECK else "failed", now, code=code,
              sentence=sentence, fault=fault)  # fmt: skip
         return
-    again = queue.give_back(session, actor, job, sentence, now)
+    later = now + _PAUSES[min(job.attempt, len(_PAUSES)) - 1] * SECOND if away else 0
+    again = queue.give_back(session, actor, job, sentence, now, not_before=later)
     _warn(session, job, sentence, again, now)
+    if again and away:
+        when = f"It is tried again after {datetime.fromtimestamp(later / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+        notices.tell(session, notices.members(session, submission.team_id), f"{submission.called}: a link is away",
+                     f"{sentence}. {when}, {queue.AGAIN + 1 - job.attempt} times at the most.", now)  # fmt: skip
     if again:
-        if job.kind == EVALUATE:
+        if job.kind != CHECK:
             states.move(session, actor, submission, "queued", now, sentence=sentence)
         return
-    slots.release(session, submission, "platform-fault")
+    if not has_result(session, submission):  # otherwise an earlier result goes on counting
+        slots.release(session, submission, "platform-fault")
     states.move(session, actor, submission, "failed", now, code=code, sentence=sentence, fault=fault)
+
+
+def has_result(session: Session, submission: Submission) -> bool:
+    """Whether an evaluation of it has ended well, whatever came after that."""
+    done = select(Job.id).filter_by(submission_id=submission.id, kind=EVALUATE, state=queue.DONE)
+    return session.scalar(done.limit(1)) is not None
 
 
 def left(session: Session, actor: Actor, job: Job, now: int) -> None:
     """Its worker leaves in good order: it waits for another, and nobody is at fault."""
     queue.give_back(session, actor, job, "its worker was stopped", now, counts=False)
-    if job.kind == EVALUATE:
+    if job.kind != CHECK:
         states.move(session, actor, job.submission, "queued", now)
 
 
-def reap(session: Session, now: int) -> int:
+def reap(session: Session, leases: Leases, now: int) -> int:
     """Take back the jobs of workers that were silent for too long; how many there were."""
-    lost = queue.silent(session, now)
+    lost = queue.silent(session, leases)
     for job in lost:
         failed(session, SYSTEM, job, "platform", "platform-fault", queue.SILENT, now)
     return len(lost)

@@ -11,11 +11,11 @@ from edgelm.files import sha256_file
 from edgelm.server.clock import DAY, SECOND
 from edgelm.server.packages import sweep
 from edgelm.server.storage import Storage
-from edgelm.server.tables import Blob, File, Job, Progress, Revision, Submission, Upload, Wanted
+from edgelm.server.tables import Blob, File, Job, Kept, Progress, Revision, Submission, Upload, Wanted
 
 _NAMING = (
-    File.sha256, Submission.manifest, Wanted.sha256, Upload.manifest, Progress.blob, Job.result, Revision.standings,
-    Revision.entries,
+    File.sha256, Submission.manifest, Wanted.sha256, Upload.manifest, Progress.blob, Job.result, Job.reached,
+    Kept.sha256, Revision.standings, Revision.entries, Revision.decisions, Revision.bundle,
 )  # fmt: skip  # every column that names a file
 
 
@@ -26,6 +26,11 @@ class Scrubbed(NamedTuple):
     removed: list[str]  # that nothing names
 
 
+def named(session: Session) -> set[str]:
+    """The digests of all files that the tables name."""
+    return {digest for column in _NAMING for digest in session.scalars(select(column).distinct()) if digest}
+
+
 def scrub(session: Session, storage: Storage, now: int) -> Scrubbed:
     """Compare the tables with the disk, and remove what nothing has named for a day.
 
@@ -34,15 +39,17 @@ def scrub(session: Session, storage: Storage, now: int) -> Scrubbed:
         storage: of the server.
         now: microseconds.
     """
-    named = {digest for column in _NAMING for digest in session.scalars(select(column).distinct()) if digest}
-    lost = [blob.sha256 for blob in session.scalars(select(Blob).order_by(Blob.sha256))
-            if not storage.holds(blob.sha256) or storage.size(blob.sha256) != blob.size]  # fmt: skip
-    removed = []
-    for digest in sorted(set(storage.all()) - named):
+    needed, lost, removed = named(session), list[str](), list[str]()
+    for blob in session.scalars(select(Blob).order_by(Blob.sha256)).all():
+        held = storage.holds(blob.sha256)
+        if not held and blob.sha256 not in needed:  # removed before, by a scrub that was broken off
+            session.delete(blob)
+        elif not held or storage.size(blob.sha256) != blob.size:
+            lost.append(blob.sha256)
+    for digest in sorted(set(storage.all()) - needed):
         if now - storage.path(digest).stat().st_mtime_ns // 1000 > DAY:
-            blob = session.get(Blob, digest)
-            if blob is not None:
-                session.delete(blob)
+            if known := session.get(Blob, digest):
+                session.delete(known)
             storage.path(digest).unlink()
             removed.append(digest)
     wanted = session.execute(select(Upload.team_id, Wanted.sha256).join(Wanted, Wanted.upload_id == Upload.id))

@@ -47,11 +47,20 @@ def attempt(session: Session, rules: Rules, team_id: str, track: str, phase: str
         session.flush()
     used = update(Attempts).filter_by(**key).where(Attempts.used < rules.attempts).values(used=Attempts.used + 1)
     if not _changed(session, used):
-        raise Conflict(
-            f"all {rules.attempts} attempts of the team in {track}, {phase}, are used up",
-            why="each package that is handed in is an attempt, those that the checker refuses included",
-            mend="ask the organisers", code="SUB-05",
-        )  # fmt: skip
+        raise _used_up(rules, track, phase)
+
+
+def require_any(session: Session, rules: Rules, team_id: str, track: str, phase: str, *, scored: bool) -> None:
+    """Let through who has an attempt and, in a scored phase, a slot left: as things are, before work is put into it.
+
+    Raises:
+        Conflict: no attempt (SUB-05), or no slot (SUB-03).
+    """
+    if not attempts_left(session, rules, team_id, track, phase):
+        raise _used_up(rules, track, phase)
+    mine = slots(session, team_id, track, phase)
+    if scored and mine and all(slot.use != FREE for slot in mine):
+        raise _all_in_use(session, team_id, track, phase)
 
 
 def reserve(session: Session, rules: Rules, submission: Submission) -> int:
@@ -65,8 +74,13 @@ def reserve(session: Session, rules: Rules, submission: Submission) -> int:
     lowest = select(func.min(Slot.number)).filter_by(**mine, use=FREE).scalar_subquery()
     taken = update(Slot).filter_by(**mine, number=lowest, use=FREE)
     if not _changed(session, taken.values(use=RESERVED, submission_id=submission.id)):
-        raise _all_in_use(session, submission)
+        raise _all_in_use(session, **mine)
     return session.scalars(select(Slot.number).filter_by(submission_id=submission.id)).one()
+
+
+def holds(session: Session, submission: Submission) -> bool:
+    """Whether a submission holds a slot."""
+    return session.scalars(select(Slot).filter_by(submission_id=submission.id)).first() is not None
 
 
 def start(session: Session, submission: Submission) -> None:
@@ -107,14 +121,22 @@ def _open(session: Session, rules: Rules, team_id: str, track: str, phase: str) 
         session.flush()
 
 
-def _all_in_use(session: Session, submission: Submission) -> Conflict:
-    held = slots(session, submission.team_id, submission.track, submission.phase)
+def _used_up(rules: Rules, track: str, phase: str) -> Conflict:
+    return Conflict(
+        f"all {rules.attempts} attempts of the team in {track}, {phase}, are used up",
+        why="each package that is handed in is an attempt, those that the checker refuses included",
+        mend="ask the organisers", code="SUB-05",
+    )  # fmt: skip
+
+
+def _all_in_use(session: Session, team_id: str, track: str, phase: str) -> Conflict:
+    held = slots(session, team_id, track, phase)
     holders = {id: session.get_one(Submission, id) for slot in held if (id := slot.submission_id)}
     named = [f"{slot.number}: {slot.submission_id} {holders[slot.submission_id].state}"
              for slot in held if slot.submission_id]  # fmt: skip
     waiting = any(slot.use == RESERVED for slot in held)
     mend = "withdraw one whose evaluation has not started" if waiting else "wait for the next phase"
-    return Conflict(f"all {len(held)} slots in {submission.track} are in use", why=", ".join(named), mend=mend,
+    return Conflict(f"all {len(held)} slots in {track} are in use", why=", ".join(named), mend=mend,
                     code="SUB-03")  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from pydantic import SecretStr
@@ -9,24 +10,31 @@ from sqlalchemy.exc import OperationalError
 
 from edgelm.errors import BadOption
 from edgelm.files import make_parent
+from edgelm.plugins import parse
+from edgelm.rules.base import Rules
 from edgelm.server.accounts import has_admin
-from edgelm.server.audit import SYSTEM
 from edgelm.server.clock import Clock, utc_now
-from edgelm.server.competition import publish_rules
+from edgelm.server.competition import bring_rules, in_force
 from edgelm.server.database import Database
 from edgelm.server.keys import new_key
 from edgelm.server.settings import Settings
 from edgelm.server.state import Server
 
 
-def start(settings: Settings, clock: Clock = utc_now) -> Server:
+def start(settings: Settings, clock: Clock = utc_now, say: Callable[[str], object] = lambda text: None) -> Server:
     """A server whose tables are up to date and whose rules are published.
 
     While there is no administrator, it has a secret for making one, of its own if the settings bring none.
 
+    Args:
+        settings: of the operator.
+        clock: of the server.
+        say: told when rules took the place of others.
+
     Raises:
         BadOption: the folder cannot be made, or the database does not answer.
         UnknownName: no rules of that name.
+        Conflict: the settings ask for other rules than those in force, and these stay; see `bring_rules`.
     """
     make_parent(settings.folder / "edgelm.db")
     database = Database(settings.database_url)
@@ -41,9 +49,24 @@ def start(settings: Settings, clock: Clock = utc_now) -> Server:
     if needed and not settings.first_admin.get_secret_value():
         settings = settings.model_copy(update={"first_admin": SecretStr(new_key())})
     server = Server(settings, database, clock)
-    with database.write() as session:
-        publish_rules(session, SYSTEM, server.rules, settings.rules_reason, clock())
+    try:
+        _bring_rules(server, say)
+    except BaseException:
+        database.close()
+        raise
     return server
+
+
+def _bring_rules(server: Server, say: Callable[[str], object]) -> None:
+    settings = server.settings
+    with server.database.write() as session:
+        if "rules" not in settings.model_fields_set and in_force(session):
+            return
+        rules: Rules = parse("rules", settings.rules)
+        before = bring_rules(session, rules, settings.rules_reason, server.clock())
+    if before:
+        now = f"{rules.name} ({rules.digest[:12]}…) instead of {before[:12]}…"
+        say(f"the rules were changed, which all teams are told: {now}")
 
 
 def first_admin_link(server: Server) -> str:

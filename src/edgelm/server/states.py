@@ -4,8 +4,8 @@
        │  └────▶ refused                     └──────▶ failed
        └─ all but those that ended ──▶ withdrawn, cancelled
 
-Scored, failed and cancelled ones are queued again when an organiser has them run anew; a scored one can be withdrawn
-until its phase closes. A package of the preliminary review stays accepted.
+Scored, failed and cancelled ones are queued again when an organiser has them run anew, and a check that failed is made
+again; a scored one can be withdrawn until its phase closes. A package of the preliminary review stays accepted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEXT = {
     "queued": ("running", "failed", "withdrawn", "cancelled"),
     "running": ("scored", "failed", "queued", "withdrawn", "cancelled"),
     "scored": ("queued", "withdrawn"),
-    "failed": ("queued",),
+    "failed": ("queued", "checking"),
     "cancelled": ("queued",),
     "refused": (),
     "withdrawn": (),
@@ -62,7 +62,7 @@ def move(
     audit.record(session, actor, f"submission.{state}", submission.id, now, before=before,
                  after={"state": state, "code": code, "fault": fault}, reason=sentence)  # fmt: skip
     number, _ = audit.head(session)  # two changes may have one time
-    notices.tell(session, notices.members(session, submission.team_id), f"{submission.title}: {state}", sentence, now,
+    notices.tell(session, notices.members(session, submission.team_id), f"{submission.called}: {state}", sentence, now,
                  f"{submission.id}/{state}/{number}")  # fmt: skip
 
 

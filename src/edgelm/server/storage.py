@@ -126,7 +126,7 @@ class Arriving:
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
         try:
-            with _room():
+            with room():
                 yield
         except DiskFull:
             self.drop()
@@ -173,7 +173,7 @@ class Storage:
         sha256 = sha256_bytes(data)
         if not self.holds(sha256):
             target = self.path(sha256)
-            with _room():
+            with room():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 descriptor, name = tempfile.mkstemp(prefix=".", dir=target.parent)
                 try:
@@ -186,6 +186,13 @@ class Storage:
                 except BaseException:
                     Path(name).unlink(missing_ok=True)
                     raise
+        return sha256
+
+    def take(self, path: Path) -> str:
+        """Store a file that lies on the same file system, and give its digest; it is gone from where it was."""
+        sha256 = sha256_file(path)
+        with room():
+            _install(path, self.path(sha256))
         return sha256
 
     def arrived(self, owner: str, sha256: str) -> int:
@@ -209,7 +216,7 @@ class Storage:
             Busy: another request writes to it.
         """
         path = self._arriving / owner / sha256
-        with _room():
+        with room():
             path.parent.mkdir(parents=True, exist_ok=True)
             file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
         with file:
@@ -313,7 +320,12 @@ def _busy(sha256: str) -> Busy:
 
 
 @contextlib.contextmanager
-def _room() -> Iterator[None]:
+def room() -> Iterator[None]:
+    """Writing to the disk.
+
+    Raises:
+        DiskFull: it has no room.
+    """
     try:
         yield
     except (OSError, NoSpace) as error:

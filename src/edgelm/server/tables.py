@@ -50,6 +50,15 @@ class Login(Table):
     user: Mapped[User] = relationship(lazy="joined")
 
 
+class Known(Table):
+    """A network from which someone logged in, by its digest: what others try elsewhere does not shut it out."""
+
+    __tablename__ = "known"
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    network: Mapped[str] = mapped_column(primary_key=True)
+    last: Mapped[int]
+
+
 class Token(Table):
     """A program's access, by the digest of its token."""
 
@@ -118,7 +127,7 @@ class Phase(Table):
 
     __tablename__ = "phase"
     name: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]  # registration, preliminary, scored, stage-2
+    kind: Mapped[str]  # registration, smoke, preliminary, scored, stage-2
     opens: Mapped[int]
     closes: Mapped[int]
 
@@ -131,6 +140,7 @@ class RuleSet(Table):
     body: Mapped[str]  # as published
     since: Mapped[int]
     reason: Mapped[str]
+    by_settings: Mapped[int | None]  # when the operator's settings last brought them
 
 
 class Announcement(Table):
@@ -152,7 +162,6 @@ class Blob(Table):
     __tablename__ = "blob"
     sha256: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[int]  # bytes
-    whole: Mapped[bool] = mapped_column(default=False)  # all bytes are there and were verified
     created: Mapped[int]
 
 
@@ -165,17 +174,20 @@ class Upload(Table):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id"))
     manifest: Mapped[str]  # digest; the manifest itself is a blob
     track: Mapped[str]
+    nonce: Mapped[str]  # which of their bytes prove that the team has files
     created: Mapped[int]
+    expires: Mapped[int]
     __table_args__ = (UniqueConstraint("team_id", "manifest"),)
 
 
 class Wanted(Table):
-    """A file that an upload brings, unless it is there already."""
+    """A file that an upload brings, unless the team has shown already that it has it."""
 
     __tablename__ = "wanted"
     upload_id: Mapped[str] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[int]  # bytes
+    shown: Mapped[bool] = mapped_column(default=False)  # the team sent it, or proved that it has it
 
 
 class Submission(Table):
@@ -198,7 +210,12 @@ class Submission(Table):
     review: Mapped[str] = mapped_column(default="")  # open, cleared, confirmed; none if empty
     changed: Mapped[int]
     team: Mapped[Team] = relationship(lazy="joined")
-    __table_args__ = (UniqueConstraint("team_id", "track", "manifest"), Index("submission_by_state", "state"))
+    __table_args__ = (UniqueConstraint("team_id", "track", "phase", "manifest"), Index("submission_by_state", "state"))
+
+    @property
+    def called(self) -> str:
+        """What people are told it is called; it may have no title."""
+        return self.title or f"submission {self.id}"
 
 
 class File(Table):
@@ -278,20 +295,26 @@ class Job(Table):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     key: Mapped[str] = mapped_column(unique=True)  # of what is done: no two jobs do the same
     submission_id: Mapped[str] = mapped_column(ForeignKey("submission.id"), index=True)
-    kind: Mapped[str]  # check, evaluate
+    kind: Mapped[str]  # check, evaluate, smoke
     priority: Mapped[int] = mapped_column(default=0)  # the largest first
     tags: Mapped[list[str]]  # that its worker must have
     state: Mapped[str]  # waiting, leased, done, failed, cancelled
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(ForeignKey("worker.name"))
-    lease_ends: Mapped[int | None]
+    asked: Mapped[str] = mapped_column(default="")  # the request that leased it, which may be sent again
+    leased: Mapped[int | None]  # when its last lease began
+    not_before: Mapped[int] = mapped_column(default=0)  # it is not leased until then
+    lease_ends: Mapped[int | None]  # if nothing more is heard of it; `leases` judges the silence by a steady clock
     created: Mapped[int]
     ended: Mapped[int | None]
     cause: Mapped[str] = mapped_column(default="")  # a sentence on why its last lease gave no result
     result: Mapped[str | None]  # digest of the blob that has what was found
+    reached: Mapped[str | None]  # digest of the blob that has what of it counts on the board, once it was read
     submission: Mapped[Submission] = relationship(lazy="joined")
-    __table_args__ = (Index("job_to_take", "state", "priority", "created"),)
+    __table_args__ = (
+        Index("job_to_take", "state", "priority", "created"), Index("job_by_end", "state", "kind", "ended"),
+    )  # fmt: skip
 
 
 class Progress(Table):
@@ -306,6 +329,14 @@ class Progress(Table):
     changed: Mapped[int]
 
 
+class Kept(Table):
+    """A file that the result of a job names, or what of it counts."""
+
+    __tablename__ = "kept"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+
+
 class Line(Table):
     """A line of a job's log, cut and redacted."""
 
@@ -316,20 +347,40 @@ class Line(Table):
     text: Mapped[str]
 
 
+class Switch(Table):
+    """What organisers have turned on: a row while it is."""
+
+    __tablename__ = "switch"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[int]
+    reason: Mapped[str]
+
+
+class Fingerprint(Table):
+    """The answers of an evaluation as short digests, by which those that are alike are found."""
+
+    __tablename__ = "fingerprint"
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    sketch: Mapped[bytes]  # stands before the answers, so that who reads it need not read these
+    answers: Mapped[bytes]
+
+
 # Results
 
 
 class Decision(Table):
-    """What organisers decided about a board: a void task, a disqualification, who signs."""
+    """What one organiser proposes or decides, and, of what needs two, whether another has seconded it."""
 
     __tablename__ = "decision"
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    kind: Mapped[str]  # void, lift, disqualify, reinstate, state
+    kind: Mapped[str]  # of `decisions.KINDS`
     body: Mapped[dict[str, Any]]
+    reason: Mapped[str]
     proposed_by: Mapped[str] = mapped_column(ForeignKey("user.id"))
     seconded_by: Mapped[str | None] = mapped_column(ForeignKey("user.id"))
     created: Mapped[int]
     applied: Mapped[int | None]
+    withdrawn: Mapped[int | None]
 
 
 class Revision(Table):
@@ -339,21 +390,30 @@ class Revision(Table):
     track: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str]
-    standings: Mapped[str]  # digest of a blob
-    entries: Mapped[str]  # likewise
+    standings: Mapped[str]  # digest of a blob; so are the next three
+    entries: Mapped[str]  # before any decision, hold-outs included
+    decisions: Mapped[str]
+    bundle: Mapped[str | None]  # of a final board
     created: Mapped[int]
     reason: Mapped[str]
 
 
 class Examination(Table):
-    """A team's way through stage 2."""
+    """A candidate of stage 2: a submission of the final board, and how far its team has come with it."""
 
     __tablename__ = "examination"
-    track: Mapped[str] = mapped_column(primary_key=True)
-    team_id: Mapped[str] = mapped_column(ForeignKey("team.id"), primary_key=True)
-    state: Mapped[str]  # waiting, invited, received, running, passed, failed, withdrawn, timed-out, disqualified
-    submission_id: Mapped[str | None] = mapped_column(ForeignKey("submission.id"))
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submission.id"), primary_key=True)
+    track: Mapped[str] = mapped_column(index=True)
+    team_id: Mapped[str] = mapped_column(ForeignKey("team.id"))
+    rank: Mapped[int]  # in the frozen order
+    state: Mapped[str]  # of `score.stage2`
+    due: Mapped[bool] = mapped_column(default=False)  # its turn has come
+    drawn: Mapped[bool] = mapped_column(default=False)  # by lot, which may be without its turn
+    material_id: Mapped[str | None] = mapped_column(ForeignKey("submission.id"))  # the package with code and data
+    figures: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # what was found when it was reproduced
+    reason: Mapped[str] = mapped_column(default="")  # of its state
     changed: Mapped[int]
+    team: Mapped[Team] = relationship(lazy="joined")
 
 
 # Records
@@ -367,14 +427,29 @@ class Notice(Table):
     event: Mapped[str]
     user_id: Mapped[str | None] = mapped_column(ForeignKey("user.id"), index=True)
     channel: Mapped[str]  # page, mail, webhook
-    target: Mapped[str]  # an address
+    target: Mapped[str]  # id of a user, address, id of a webhook
     subject: Mapped[str]
     body: Mapped[str]
+    link: Mapped[str] = mapped_column(default="")  # that bears a secret and ends the message; until it is sent
     created: Mapped[int]
     tries: Mapped[int] = mapped_column(default=0)
     next_try: Mapped[int | None]
     sent: Mapped[int | None]
-    __table_args__ = (UniqueConstraint("event", "channel", "target"),)
+    __table_args__ = (
+        UniqueConstraint("event", "channel", "target"), Index("notice_to_send", "channel", "sent", "next_try"),
+    )  # fmt: skip
+
+
+class Webhook(Table):
+    """An address that messages of a team, or of the organisers, are posted to, signed with a secret that both have."""
+
+    __tablename__ = "webhook"
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    team_id: Mapped[str | None] = mapped_column(ForeignKey("team.id", ondelete="CASCADE"), index=True)  # or organisers
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id"))  # who made it
+    url: Mapped[str]
+    secret: Mapped[str]
+    created: Mapped[int]
 
 
 class Answered(Table):
@@ -404,3 +479,13 @@ class Audit(Table):
     reason: Mapped[str]
     previous: Mapped[str]
     hash: Mapped[str]
+
+
+class Head(Table):
+    """Where the audit log ended on a day, so that a log that was restored from before is known."""
+
+    __tablename__ = "head"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # of the entry
+    hash: Mapped[str]
+    created: Mapped[int]
+    signature: Mapped[str]  # Ed25519 over `audit_heads.text`, in hexadecimal; empty without a key

@@ -76,6 +76,19 @@ def everyone(session: Session) -> list[Team]:
     return list(session.scalars(select(Team).order_by(Team.created, Team.id)))
 
 
+def led(session: Session, actor: Actor, team_id: str) -> Team:
+    """The team, if its captain asks.
+
+    Raises:
+        NotThere: they are not in it.
+        Forbidden: they are a member.
+    """
+    team, member = _own(session, actor, team_id)
+    if not member.captain:
+        raise Forbidden("only the captain may do this", mend="ask the captain")
+    return team
+
+
 def set_tracks(session: Session, actor: Actor, team_id: str, tracks: Sequence[str], rules: Rules, now: int) -> Team:
     """Register for other tracks.
 
@@ -85,7 +98,7 @@ def set_tracks(session: Session, actor: Actor, team_id: str, tracks: Sequence[st
         Refused: no such track, or none.
     """
     phases.require_registration(session, now)
-    team = _led(session, actor, team_id)
+    team = led(session, actor, team_id)
     wanted = _tracks(tracks, rules)
     for track in set(team.tracks) - set(wanted):
         if session.scalars(
@@ -119,7 +132,7 @@ def invite(
         Forbidden: they are not the captain.
         Conflict: with all who are invited there would be too many.
     """
-    team = _led(session, actor, team_id)
+    team = led(session, actor, team_id)
     session.execute(delete(Invitation).where(
         Invitation.team_id == team.id, (Invitation.email == email) | (Invitation.expires <= now)
     ))  # fmt: skip
@@ -132,8 +145,9 @@ def invite(
     found = Invitation(sha256=digest(secret), team_id=team.id, email=email, created=now, expires=now + _VALID)
     session.add(found)
     audit.record(session, actor, "team.invite", team.id, now, after=email)
-    body = f"Log in or register with this address, then open {url}/join?team={team.id}&secret={secret}"
-    notices.tell_address(session, email, f"You are invited to the team {team.name}", body, now)
+    subject = f"You are invited to the team {team.name}"
+    body = "Log in or register with this address, then open this link."
+    notices.tell_address(session, email, subject, body, now, f"{url}/join?team={team.id}&secret={secret}")
     return found, secret
 
 
@@ -149,7 +163,7 @@ def take_back(session: Session, actor: Actor, team_id: str, sha256: str, now: in
         Forbidden: they are not the captain.
         NotThere: there is no such invitation.
     """
-    team = _led(session, actor, team_id)
+    team = led(session, actor, team_id)
     found = session.get(Invitation, sha256)
     if found is None or found.team_id != team.id:
         raise NotThere("there is no such invitation", mend="see those of the team")
@@ -210,7 +224,7 @@ def remove(session: Session, actor: Actor, team_id: str, user_id: str, reason: s
         NotThere: there is no such member.
         Conflict: it is the captain, who cannot be left out.
     """
-    team = find(session, team_id) if _organises(actor) else _led(session, actor, team_id)
+    team = find(session, team_id) if _organises(actor) else led(session, actor, team_id)
     member = _member(team, user_id)
     if member.captain:
         raise Conflict("a team has a captain", mend="make another member captain first")
@@ -224,7 +238,7 @@ def make_captain(session: Session, actor: Actor, team_id: str, user_id: str, now
         Forbidden: they may not.
         NotThere: there is no such member.
     """
-    team = find(session, team_id) if _organises(actor) else _led(session, actor, team_id)
+    team = find(session, team_id) if _organises(actor) else led(session, actor, team_id)
     chosen = _member(team, user_id)
     before = next(member.user_id for member in team.members if member.captain)
     for member in team.members:
@@ -256,13 +270,6 @@ def _own(session: Session, actor: Actor, team_id: str) -> tuple[Team, Member]:
     if member is None or member.team_id != team_id:
         raise NotThere("there is no such team", mend="see your own")
     return find(session, team_id), member
-
-
-def _led(session: Session, actor: Actor, team_id: str) -> Team:
-    team, member = _own(session, actor, team_id)
-    if not member.captain:
-        raise Forbidden("only the captain may do this", mend="ask the captain")
-    return team
 
 
 def _member(team: Team, user_id: str) -> Member:

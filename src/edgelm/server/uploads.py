@@ -1,30 +1,35 @@
 """Packages on their way: a manifest says which files are to come, and what is there already need not come again.
 
 A file is taken only if an upload of the sender's team wants it, up to the size that its manifest says. Whoever names a
-digest is taken to have the file: the digests of a package's files are its team's to tell.
+digest has yet to show the file: by sending it, by a submission of the team that has it, or by a proof (`possession`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import Entry, entry_problem, shown
 from edgelm.checkpoint import validate
 from edgelm.errors import InputError
-from edgelm.files import parse_json, sha256_bytes
+from edgelm.files import MAX_RECORD, parse_json, sha256_bytes
 from edgelm.rules.base import Rules
-from edgelm.server import audit
-from edgelm.server.audit import Actor
+from edgelm.server import audit, notices, phases, possession, room
+from edgelm.server.audit import SYSTEM, Actor
+from edgelm.server.clock import DAY
+from edgelm.server.keys import new_key
 from edgelm.server.refusals import Conflict, NotThere, Refused, TooMuch
-from edgelm.server.storage import DiskFull, Storage
-from edgelm.server.tables import Submission, Team, Upload, Wanted
+from edgelm.server.settings import Settings
+from edgelm.server.storage import Busy, Storage
+from edgelm.server.tables import File, Submission, Team, Upload, User, Wanted
 from edgelm.submission import MANIFEST, MAX_ENTRIES, Manifest
 
 OPEN = 5  # uploads that a team may have begun and not handed in
-_RESERVE = 2**30  # bytes that uploads leave free on the disk
+TITLE = 200  # characters of a package's title that are kept
 _PAGE = "the page of your team"
 
 
@@ -34,6 +39,7 @@ class Missing(NamedTuple):
     sha256: str
     size: int  # bytes
     offset: int  # bytes of it that are here
+    proof: list[possession.Range]  # that show the team to have it, if another brought it; none if it must come
 
 
 def read_manifest(data: bytes, rules: Rules, max_package: int) -> Manifest:
@@ -66,14 +72,15 @@ def read_manifest(data: bytes, rules: Rules, max_package: int) -> Manifest:
 
 
 def begin(
-    session: Session, storage: Storage, actor: Actor, team_id: str, user_id: str, manifest: Manifest, data: bytes,
-    now: int,
+    session: Session, storage: Storage, settings: Settings, actor: Actor, team_id: str, user_id: str,
+    manifest: Manifest, data: bytes, now: int,
 ) -> Upload:  # fmt: skip
     """Begin an upload, or find the one that the team began with the same manifest.
 
     Args:
         session: a writing one.
         storage: where files lie.
+        settings: for how long it is kept, and how much a team may bring.
         actor: who begins it.
         team_id: whose package it is.
         user_id: who brings it.
@@ -84,26 +91,31 @@ def begin(
     Raises:
         Conflict: the team is not registered for the track (SUB-01), has handed the package in before (SUB-04), or has
             too many uploads open.
+        TooMuch: the team would have too much on the server.
         DiskFull: the disk could not hold it.
     """
     require_registered(session, team_id, manifest.track)
-    digest = sha256_bytes(data)
-    require_new(session, team_id, digest)
+    digest, expires = sha256_bytes(data), now + settings.upload_days * DAY
+    if phase := phases.receiving(session, now):
+        require_new(session, team_id, digest, phase.name)
     known = session.scalars(select(Upload).filter_by(team_id=team_id, manifest=digest)).first()
     if known is not None:
+        known.expires = expires
         return known
     if (session.scalar(select(func.count()).select_from(Upload).filter_by(team_id=team_id)) or 0) >= OPEN:
         raise Conflict(f"the team has begun {OPEN} uploads", mend="hand one in, or give it up: DELETE /uploads/ID")
     wanted = {entry.sha256: entry.size for entry in manifest.files}
-    lacking = sum(size for sha256, size in wanted.items() if not storage.holds(sha256))
-    if lacking + _RESERVE > storage.free():
-        raise DiskFull("the server's disk has no room for this package", mend="tell the organisers")
+    room.require_quota(session, team_id, wanted, settings.team_bytes)
+    room.require_disk(session, storage, wanted, settings.reserve)
+    shown = _shown(session, team_id, wanted)
     if 0 in wanted.values():
-        storage.put(b"")  # of which no part can come
-    upload = Upload(team_id=team_id, user_id=user_id, manifest=storage.put(data), track=manifest.track, created=now)
+        shown.add(storage.put(b""))  # of which no part can come
+    upload = Upload(team_id=team_id, user_id=user_id, manifest=storage.put(data), track=manifest.track,
+                    nonce=new_key(), created=now, expires=expires)  # fmt: skip
     session.add(upload)
     session.flush()
-    session.add_all(Wanted(upload_id=upload.id, sha256=sha256, size=size) for sha256, size in wanted.items())
+    session.add_all(Wanted(upload_id=upload.id, sha256=sha256, size=size, shown=sha256 in shown)
+                    for sha256, size in wanted.items())  # fmt: skip
     audit.record(session, actor, "upload.begin", upload.id, now, after={"manifest": digest, "track": manifest.track})
     return upload
 
@@ -120,27 +132,69 @@ def find(session: Session, upload_id: str, team_id: str) -> Upload:
     return upload
 
 
+def of_team(session: Session, team_id: str) -> list[Upload]:
+    """The uploads that a team has begun and not handed in, the latest first."""
+    return list(session.scalars(select(Upload).filter_by(team_id=team_id).order_by(Upload.created.desc(), Upload.id)))
+
+
+def size(session: Session, upload: Upload) -> int:
+    """The bytes of all files that an upload is of, each once."""
+    return int(session.scalar(select(func.sum(Wanted.size)).filter_by(upload_id=upload.id)) or 0)
+
+
+@lru_cache(maxsize=256)  # a manifest may be long, and never changes
+def title(storage: Storage, manifest: str) -> str:
+    """What a package is called in the manifest of that digest; empty if it cannot be read."""
+    try:
+        named = parse_json(storage.read(manifest, MAX_RECORD), MANIFEST)
+    except InputError:
+        return ""
+    return shown(str(named.get("title", "")))[:TITLE] if isinstance(named, dict) else ""
+
+
 def missing(session: Session, storage: Storage, upload: Upload) -> list[Missing]:
     """The files that an upload still lacks, smallest first: what is wrong with a package shows in its small files."""
     wanted = session.scalars(select(Wanted).filter_by(upload_id=upload.id).order_by(Wanted.size, Wanted.sha256))
     found = []
     for each in wanted:
-        if not storage.holds(each.sha256):
-            found.append(Missing(each.sha256, each.size, storage.arrived(upload.team_id, each.sha256)))
+        held = storage.holds(each.sha256)
+        if not (held and each.shown):
+            ranges = possession.asked(upload.nonce, each.sha256, each.size) if held else []
+            found.append(Missing(each.sha256, each.size, storage.arrived(upload.team_id, each.sha256), ranges))
     return found
 
 
-def size_of(session: Session, team_id: str, sha256: str) -> int:
-    """The bytes of a file that an upload of the team wants.
+def wanted_by(session: Session, team_id: str, sha256: str) -> Wanted:
+    """A file that an upload of the team wants.
 
     Raises:
         NotThere: none does.
     """
-    of_team = select(Wanted.size).join(Upload, Upload.id == Wanted.upload_id).where(Upload.team_id == team_id)
-    size = session.scalars(of_team.where(Wanted.sha256 == sha256).order_by(Upload.created.desc())).first()
-    if size is None:
+    of_team = select(Wanted).join(Upload, Upload.id == Wanted.upload_id).where(Upload.team_id == team_id)
+    found = session.scalars(of_team.where(Wanted.sha256 == sha256).order_by(Upload.created.desc())).first()
+    if found is None:
         raise NotThere(f"no upload of the team wants {sha256[:12]}…", mend="send its manifest first: POST /uploads")
-    return size
+    return found
+
+
+def mark_shown(session: Session, team_id: str, digests: Collection[str]) -> None:
+    """The team sent those files, or proved that it has them: all its uploads that want them have them."""
+    of_team = select(Upload.id).where(Upload.team_id == team_id)
+    for sha256 in digests:
+        session.execute(update(Wanted).where(Wanted.sha256 == sha256, Wanted.upload_id.in_(of_team)).values(shown=True))
+
+
+def proved(session: Session, storage: Storage, upload: Upload, proofs: Mapping[str, str]) -> list[str]:
+    """The files that an upload's team has, by proofs of that; much is read for it, so do it while others can write."""
+    asked = {each.sha256: each.proof for each in missing(session, storage, upload) if each.proof}
+    return [sha256 for sha256, proof in proofs.items() if sha256 in asked
+            and proof == possession.proof(upload.nonce, storage.path(sha256), asked[sha256])]  # fmt: skip
+
+
+def brought(session: Session, storage: Storage, upload: Upload) -> set[str]:
+    """The files of an upload that are here and that its team has shown to have."""
+    shown = session.scalars(select(Wanted.sha256).filter_by(upload_id=upload.id, shown=True))
+    return {sha256 for sha256 in shown if storage.holds(sha256)}
 
 
 def give_up(session: Session, storage: Storage, actor: Actor, upload: Upload, now: int) -> None:
@@ -156,6 +210,17 @@ def give_up(session: Session, storage: Storage, actor: Actor, upload: Upload, no
             storage.forget(upload.team_id, sha256)
     remove(session, upload)
     audit.record(session, actor, "upload.give-up", upload.id, now, before={"manifest": upload.manifest})
+
+
+def expire(session: Session, storage: Storage, now: int) -> None:
+    """Give up the uploads that have been kept for as long as they are, and tell who began them."""
+    for upload in session.scalars(select(Upload).where(Upload.expires <= now)).all():
+        try:
+            give_up(session, storage, SYSTEM, upload, now)
+        except Busy:  # something comes of it just now
+            continue
+        body = "What had come of it was removed. Upload the package again if you still mean to hand it in."
+        notices.tell(session, [session.get_one(User, upload.user_id)], "An upload was given up", body, now)
 
 
 def remove(session: Session, upload: Upload) -> None:
@@ -178,19 +243,28 @@ def require_registered(session: Session, team_id: str, track: str) -> None:
         )  # fmt: skip
 
 
-def require_new(session: Session, team_id: str, manifest: str) -> None:
-    """Let through packages that the team has not handed in before.
+def require_new(session: Session, team_id: str, manifest: str, phase: str) -> None:
+    """Let through packages that the team has not handed in before in a phase.
 
     Raises:
         Conflict: it has (SUB-04).
     """
     before = list(session.scalars(select(Submission).filter_by(team_id=team_id).order_by(Submission.received)))
     for number, one in enumerate(before, start=1):
-        if one.manifest == manifest:
+        if (one.manifest, one.phase) == (manifest, phase):
             raise Conflict(
                 f"the team handed this package in before, as {one.id}", mend="change the package and pack it again",
                 why=f"nothing has changed since its submission {number}, which is {one.state}", code="SUB-04",
             )  # fmt: skip
+
+
+def _shown(session: Session, team_id: str, wanted: Iterable[str]) -> set[str]:
+    """Which of those files the team has shown to have: they are in its submissions, or other uploads of it."""
+    handed_in = select(File.sha256).join(Submission, Submission.id == File.submission_id)
+    begun = select(Wanted.sha256).join(Upload, Upload.id == Wanted.upload_id).where(Wanted.shown)
+    known = {*session.scalars(handed_in.where(Submission.team_id == team_id)),
+             *session.scalars(begun.where(Upload.team_id == team_id))}  # fmt: skip
+    return known & set(wanted)
 
 
 def _require_safe(manifest: Manifest) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from sqlite3 import SQLITE_FULL
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg.errors import DiskFull
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -34,7 +36,8 @@ HEADERS = {
 _YEAR = 365 * 24 * 60 * 60
 _UPLOADS = ("/blobs/", "/tus/")
 _SMALL, _LARGE = 2**20, 64 * 2**20  # bytes of a body
-_LARGER = ("/uploads", "/jobs/")  # whose bodies are manifests and reports
+# Whose bodies are manifests, reports and small packages.
+_LARGER = ("/uploads", "/jobs/", "/submit/archive", "/smoke-run/archive")
 SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
 _log = structlog.get_logger("edgelm.server")
 
@@ -65,8 +68,7 @@ class Guard:
             await send(message)
 
         try:
-            refusal = _refusal(scope)
-            app = _answer(refusal) if refusal else self._app
+            app = _refusing(refusal) if (refusal := _refusal(scope)) else self._app
             await app(scope, _counted(scope, receive), sending)
         finally:
             seconds = time.monotonic() - began
@@ -97,6 +99,17 @@ def _refusal(scope: Scope) -> Refused | None:
     if length.isascii() and length.isdigit() and int(length[:20]) > _most(scope):
         return TooMuch("the body is too large", why=f"it has {length[:20]} bytes, {_most(scope):,} are taken")
     return None
+
+
+def _refusing(refusal: Refused) -> ASGIApp:
+    """What answers a request that no call sees: as the application does, which has pages for browsers."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        answer: Response = await scope["app"].exception_handlers[InputError](request, refusal)
+        await answer(scope, receive, send)
+
+    return app
 
 
 def _most(scope: Scope) -> int:
@@ -151,6 +164,10 @@ async def _by_framework(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _no_database(_: Request, error: Exception) -> JSONResponse:
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlite_errorcode", None) == SQLITE_FULL or isinstance(cause, DiskFull):
+        _log.error("the database's disk is full")
+        return _shaped(507, "the server's disk is full", "nothing of this request was kept", "tell the organisers")
     _log.error("no database", error=type(error).__name__)
     return _shaped(503, "the database does not answer", mend="try again in a minute", headers={"Retry-After": "30"})
 

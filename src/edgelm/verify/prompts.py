@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-from edgelm.devices.prompt import exact_tokens
+from edgelm.devices.prompt import exact_tokens, reordered
 from edgelm.verify.seed import Seed
-
-_SENTENCES = re.compile(r"(?<=[.!?:])\s+")
 
 
 def timed_prompts(
@@ -23,10 +20,7 @@ def timed_prompts(
 
 
 def _shuffling(encode: Callable[[str], list[int]], seed: Seed, track: str, number: int) -> Callable[[str], list[int]]:
-    return lambda text: encode(_reordered(text, seed, track, number))
+    def rank(place: int) -> bytes:
+        return seed.rank("throughput", track, str(number), str(place))
 
-
-def _reordered(text: str, seed: Seed, track: str, number: int) -> str:
-    sentences = list(enumerate(_SENTENCES.split(text)))
-    ordered = seed.order(sentences, lambda pair: str(pair[0]), "throughput", track, str(number))
-    return " ".join(sentence for _, sentence in ordered)
+    return lambda text: encode(reordered(rank, text))

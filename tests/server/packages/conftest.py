@@ -26,7 +26,7 @@ MakeSubmission = Callable[..., str]
 
 @pytest.fixture
 def rules() -> Rules:
-    return Miniature()
+    return Miniature(objection_days=7)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def handed_in(database: Database, team: str) -> MakeSubmission:
 @pytest.fixture
 def server(url: str, database: Database, clock: Callable[[], int], tmp_path: Path) -> Server:
     """A server under the small rules, whose parts of uploads are small."""
-    settings = Settings(folder=tmp_path / "server", database=url, rules="miniature", part=10_000)
+    settings = Settings(folder=tmp_path / "server", database=url, rules="miniature:objection_days=7", part=10_000)
     return Server(settings, database, clock)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import json
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,36 +15,52 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select, update
 
-from edgelm.server import audit, handing_in, queue, uploads
-from edgelm.server.audit import Actor
+from edgelm.server import audit, competition, handing_in, packages, queue, uploads
+from edgelm.server.audit import SYSTEM, Actor
 from edgelm.server.database import Database
 from edgelm.server.refusals import Refused
 from edgelm.server.slots import slots
 from edgelm.server.state import Server
-from edgelm.server.tables import Attempts, Blob, File, Finding, Job, Notice, Phase, Slot, Submission, Team, Upload
+from edgelm.server.tables import (
+    Attempts,
+    Blob,
+    File,
+    Finding,
+    Job,
+    Notice,
+    Phase,
+    Slot,
+    Submission,
+    Team,
+    Upload,
+    Wanted,
+)
 
 CAPTAIN = Actor("red-captain", "participant")
 PLACE = ("red", "compression", "scored")
-TABLES = (Submission, File, Blob, Slot, Attempts, Job, Notice, Finding)
+TABLES = (Submission, File, Slot, Attempts, Job, Notice, Finding)
 
 
 def upload(server: Server, package: Path) -> str:
     """All of a package's files, stored; the upload's id."""
     data = (package / "edgelm.json").read_bytes()
     manifest = uploads.read_manifest(data, server.rules, 2**30)
-    for entry in manifest.files:
-        server.storage.put((package / entry.path).read_bytes())
+    sent = [server.storage.put((package / entry.path).read_bytes()) for entry in manifest.files]
     with server.database.write() as session:
-        return uploads.begin(session, server.storage, CAPTAIN, "red", CAPTAIN.id, manifest, data, server.clock()).id
+        begun = uploads.begin(session, server.storage, server.settings, CAPTAIN, "red", CAPTAIN.id, manifest, data,
+                              server.clock())  # fmt: skip
+        uploads.mark_shown(session, "red", sent)
+        return begun.id
 
 
 def hand_in(server: Server, id: str, received: int | None = None) -> str:
-    with server.database.read() as session:
-        digest = session.get_one(Upload, id).manifest
-    package = handing_in.look(server.storage, server.rules, digest, 2**30)
     received = server.clock() if received is None else received
+    with server.database.read() as session:
+        upload = session.get_one(Upload, id)
+        candidate = handing_in.candidate(session, server.storage, server.rules, upload, 2**30, received)
+    package = handing_in.look(server.storage, server.rules, candidate, 2**30)
     with server.database.write() as session:
         begun = uploads.find(session, id, "red")
         return handing_in.hand_in(session, server.storage, server.rules, CAPTAIN, begun, package, received).id
@@ -153,7 +174,8 @@ def test_a_file_that_has_not_come_is_named(server: Server, package: Path) -> Non
 
 def test_the_rules_may_have_changed_since_the_upload(server: Server, package: Path) -> None:
     id = upload(server, package)
-    server.__dict__["rules"] = type(server.rules)(places=11)
+    with server.database.write() as session:
+        competition.publish_rules(session, SYSTEM, dataclasses.replace(server.rules, places=11), "x", 1)
     with pytest.raises(Refused) as refused:
         hand_in(server, id)
     assert refused.value.code == "SUB-06"
@@ -202,8 +224,6 @@ def test_whatever_is_cut_off_between_two_writes_is_nothing(
     server: Server, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transaction is broken off at each statement in turn, until it gets through."""
-    from sqlalchemy import event
-
     id = upload(server, package)
     before, cut = counts(server.database), 0
     while True:
@@ -227,6 +247,135 @@ def test_whatever_is_cut_off_between_two_writes_is_nothing(
             if event.contains(server.database._writing, "before_cursor_execute", die):
                 event.remove(server.database._writing, "before_cursor_execute", die)
     assert cut > 20 and counts(server.database)[0] == 1
+
+
+def test_a_server_that_is_killed_between_two_writes_leaves_all_or_nothing(
+    server: Server, package: Path, url: str
+) -> None:
+    """A process of its own is killed before each statement in turn, the commit included, until it gets through."""
+    id = upload(server, package)
+    before, cut, ended = counts(server.database), 0, -signal.SIGKILL
+    while ended:
+        assert counts(server.database) == before, f"half of it was left at statement {cut}"
+        cut += 1
+        server.database.close()  # no connection is shared with the other process
+        child = os.fork()
+        if child == 0:
+            _hand_in_until(dataclasses.replace(server, database=Database(url)), id, cut)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ended in (0, -signal.SIGKILL)
+    assert cut > 20 and counts(server.database)[0] == 1
+    with server.database.read() as session:
+        assert audit.first_break(session) is None and not session.scalars(select(Upload)).all()
+        assert session.scalars(select(Job)).one().submission_id == slots(session, *PLACE)[0].submission_id
+
+
+def _hand_in_until(server: Server, id: str, left: int) -> None:
+    def die(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(server.database._writing, "before_cursor_execute", die)
+    event.listen(server.database._writing, "commit", die)
+    try:
+        hand_in(server, id)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def test_what_is_plain_is_said_before_anything_is_looked_at(
+    server: Server, app: TestClient, package: Path, bearer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, red = upload(server, package), bearer("red-member", "submit")
+    looks = list[object]()
+    real = handing_in.look
+    monkeypatch.setattr(handing_in, "look", lambda *given: looks.append(given) or real(*given))
+
+    def sent(key: str = "") -> Any:
+        return app.post(
+            "/submissions", json={"upload": id}, headers={**red, **({"Idempotency-Key": key} if key else {})}
+        )
+
+    with server.database.write() as session:
+        session.add(Attempts(team_id="red", track="compression", phase="scored", used=server.rules.attempts))
+    assert sent().json()["code"] == "SUB-05"
+    with server.database.write() as session:
+        session.get_one(Attempts, PLACE).used = 0
+        session.get_one(Team, "red").tracks = ["from-scratch"]
+    assert sent().json()["code"] == "SUB-01"
+    with server.database.write() as session:
+        session.get_one(Team, "red").tracks = ["compression"]
+    with server.looks.place("red"):
+        busy = sent()
+        assert (busy.status_code, busy.headers["Retry-After"]) == (429, "5")
+    assert not looks
+    assert sent("k").status_code == 201 and sent("k").status_code == 201 and len(looks) == 1
+
+
+def test_the_same_package_may_come_in_the_preliminary_review_and_in_the_scored_phase(
+    server: Server, package: Path
+) -> None:
+    with server.database.read() as session:
+        early = session.get_one(Phase, "preliminary").opens
+    first = hand_in(server, upload(server, package), early)
+    id = upload(server, package)
+    second = hand_in(server, id)
+    assert first != second
+    with pytest.raises(Refused, match=second):
+        upload(server, package)
+
+
+def test_a_file_that_another_brought_must_be_shown(server: Server, package: Path, team: str) -> None:
+    id = upload(server, package)
+    with server.database.write() as session:
+        session.execute(update(Wanted).values(shown=False))
+    with pytest.raises(Refused, match="not here yet"):
+        hand_in(server, id)
+
+
+def test_a_package_that_the_disk_cannot_put_together_is_handed_in_later(
+    server: Server, app: TestClient, package: Path, bearer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, red = upload(server, package), bearer("red-member")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = counts(server.database)
+    with monkeypatch.context() as patch:
+        patch.setattr(packages.os, "link", full)
+        answer = app.post("/submissions", json={"upload": id}, headers=red)
+        assert answer.status_code == 507 and answer.json()["mend"]
+    assert counts(server.database) == before and not list(server.storage.folder.glob("package-*"))
+    assert app.post("/submissions", json={"upload": id}, headers=red).status_code == 201
+
+
+def test_a_disk_that_the_database_fills_is_said_and_nothing_is_kept(
+    server: Server, app: TestClient, package: Path, bearer: Any
+) -> None:
+    if server.database.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite's pages can be counted")
+    red, manifest = bearer("red-member"), json.loads((package / "edgelm.json").read_bytes())
+    manifest["files"] += [{"path": f"source/{n}", "size": 1, "sha256": f"{n:064x}"} for n in range(3000)]
+
+    def hold(connection: Any, *_: object) -> None:  # no page more than the file has
+        connection.execute(f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0]}")
+
+    def begin() -> Any:
+        return app.post("/uploads", content=json.dumps(manifest), headers=red)
+
+    event.listen(server.database.engine, "checkout", hold)
+    answer = begin()
+    event.remove(server.database.engine, "checkout", hold)
+    server.database.engine.dispose()
+    assert answer.status_code == 507 and answer.json()["mend"], answer.text
+    with server.database.read() as session:
+        assert not session.scalars(select(Upload)).all() and not session.scalars(select(Wanted)).all()
+        assert audit.first_break(session) is None
+    assert begin().status_code == 201
 
 
 def test_over_http(server: Server, app: TestClient, package: Path, bearer: Any, add_team: Callable[[str], str]) -> None:

@@ -78,37 +78,45 @@ def test_rows_and_ledgers_agree_whatever_happens(database: Database, handed_in: 
     assert {"SUB-03", "SUB-05", "no start", "no release"} <= set(seen), seen
 
 
-def test_of_fifty_threads_one_takes_the_last_slot(database: Database, handed_in: MakeSubmission, rules: Rules) -> None:
+def test_of_fifty_threads_one_takes_the_last_slot(
+    database: Database, url: str, handed_in: MakeSubmission, rules: Rules
+) -> None:
+    several = [database, *(Database(url) for _ in range(4))]  # as of several processes, which line up by the engine
     for number in range(rules.submissions - 1):
+        early = handed_in(f"early-{number}")
         with database.write() as session:
-            slots.reserve(session, rules, session.get_one(Submission, handed_in(f"early-{number}")))
+            slots.reserve(session, rules, session.get_one(Submission, early))
     racers = [handed_in(f"late-{number}") for number in range(50)]
     outcomes, start = list[str](), threading.Barrier(50)
 
-    def race(name: str) -> None:
+    def race(number: int, name: str) -> None:
         start.wait()
         try:
-            with database.write() as session:
+            with several[number % len(several)].write() as session:
                 slots.reserve(session, rules, session.get_one(Submission, name))
             outcomes.append("taken")
         except Refused as refused:
             outcomes.append(refused.code)
 
-    threads = [threading.Thread(target=race, args=(name,)) for name in racers]
+    threads = [threading.Thread(target=race, args=each) for each in enumerate(racers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert Counter(outcomes) == {"taken": 1, "SUB-03": 49}
     assert len({id for _, id, _ in held(database)} & set(racers)) == 1
+    for other in several[1:]:
+        other.close()
 
 
 def test_a_refusal_names_what_holds_the_slots(database: Database, handed_in: MakeSubmission, rules: Rules) -> None:
     for number in range(rules.submissions):
+        early = handed_in(f"early-{number}", "queued")
         with database.write() as session:
-            slots.reserve(session, rules, session.get_one(Submission, handed_in(f"early-{number}", "queued")))
+            slots.reserve(session, rules, session.get_one(Submission, early))
+    late = handed_in("late")
     with pytest.raises(Conflict, match="withdraw one") as refused, database.write() as session:
-        slots.reserve(session, rules, session.get_one(Submission, handed_in("late")))
+        slots.reserve(session, rules, session.get_one(Submission, late))
     assert refused.value.why == "1: early-0 queued, 2: early-1 queued, 3: early-2 queued"
     with database.write() as session:
         for number in range(rules.submissions):

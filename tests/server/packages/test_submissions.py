@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from edgelm.rules import Rules
-from edgelm.server import audit, queue, slots, states
+from edgelm.server import audit, queue, slots, states, watching
 from edgelm.server.api import submissions as module
 from edgelm.server.audit import SYSTEM, Actor
 from edgelm.server.database import Database
@@ -196,6 +199,40 @@ def test_changes_are_streamed_until_the_end(
     assert seen == ["checking", "accepted", "queued", "running", "scored"]
 
 
+def test_all_who_watch_have_one_look_and_anything_that_happens_is_another_mark(
+    database: Database, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks, look = 0.0, list[tuple[str, ...]](), watching.marks
+    monkeypatch.setattr(watching, "marks", lambda *args: looks.append(args[1]) or look(*args))
+    watch = watching.Watch(lambda: now)
+
+    def mark(submission: str = one) -> watching.Mark:
+        return asyncio.run(watch.mark(database, submission, 0.5))
+
+    def lease(session: Session) -> None:
+        session.scalars(select(Job)).one().state = queue.LEASED
+
+    def go_on(done: int, session: Session) -> None:
+        queue.progress(session, session.scalars(select(Job)).one(), "base/gsm8k", done, 10, done)
+
+    with watch.of(one), watch.of(one), watch.of("f" * 16):
+        assert mark() == mark() and mark("f" * 16) == () and looks == [(one, "f" * 16)]
+        with database.write() as session:
+            lease(session)
+        seen = {mark()}
+        assert len(looks) == 1, "it is not old enough"
+        for happens in (lease, partial(go_on, 3), partial(go_on, 4)):
+            now += 0.5
+            with database.write() as session:
+                happens(session)
+            seen.add(mark())
+        now += 0.5
+        move(database, "accepted")
+        assert len({*seen, mark()}) == 5 and len(looks) == 5
+    now += 0.5
+    assert mark() == () and looks[-1] == (), "nobody watches"
+
+
 def test_a_package_of_the_preliminary_review_ends_accepted(
     app: TestClient, database: Database, one: str, bearer: Any
 ) -> None:
@@ -245,9 +282,10 @@ def test_appeals_close_some_days_after_the_provisional_board(
     move(server.database, "refused")
     assert app.get(where, headers=red).json()["deadline"] is None
     with server.database.write() as session:
-        for number in (1, 2):  # a later revision opens nothing again
-            session.add(Revision(track="compression", number=number, state="provisional", standings="", entries="",
-                                 created=clock.now + (number - 1) * DAY, reason=""))  # fmt: skip
+        for number in (101, 102):  # a later revision opens nothing again
+            session.add(Revision(track="compression", number=number, state="provisional", standings="",
+                                 entries="", decisions="",
+                                 created=clock.now + (number - 101) * DAY, reason=""))  # fmt: skip
     clock.now = end = clock.now + server.rules.objection_days * DAY
     assert app.get(where, headers=red).json()["deadline"] == end
     assert app.post(where, json={"text": "unfair"}, headers=red).status_code == 409

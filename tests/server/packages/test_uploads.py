@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
+from edgelm.server import chores, possession, room
 from edgelm.server import storage as storage_module
 from edgelm.server.database import Database
+from edgelm.server.refusals import TooMuch
 from edgelm.server.state import Server
-from edgelm.server.tables import Team
+from edgelm.server.storage import DiskFull
+from edgelm.server.tables import Notice, Team, Upload, Wanted
 
 DATA = random.Random(5).randbytes(35_000)
 NAME = sha256(DATA).hexdigest()
@@ -116,14 +120,104 @@ def test_browsers_speak_tus(app: TestClient, red: dict[str, str], package: Path,
 
 
 def test_what_one_team_brought_another_need_not_bring(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    begin(app, red, package)
+    app.patch(f"/blobs/{NAME}", content=DATA, headers={"Upload-Offset": "0", **PART, **red})
+    blue = bearer(f"{add_team('blue')}-member")
+    begun = begin(app, blue, package).json()
+    (asked,) = [each for each in begun["missing"] if each["sha256"] == NAME]
+    assert asked["proof"] == [[0, 35_000]] and all(not each["proof"] for each in begun["missing"] if each != asked)
+    assert app.head(f"/blobs/{NAME}", headers=blue).headers["Upload-Offset"] == "0", "to name it is not to have it"
+
+    def prove(data: bytes) -> set[str]:
+        shown = sha256(begun["nonce"].encode() + data).hexdigest()
+        answer = app.post(f"/uploads/{begun['id']}/proofs", json={"proofs": {NAME: shown}}, headers=blue)
+        return {each["sha256"] for each in answer.json()["missing"]}
+
+    def read(*asked: Any) -> str:
+        with server.database.write():  # which waits for nobody
+            return proof(*asked)
+
+    proof = possession.proof
+    monkeypatch.setattr(possession, "proof", read)
+    monkeypatch.setattr("edgelm.server.database._PATIENCE", 1)
+    assert NAME in prove(DATA[:-1]) and NAME in prove(b"")
+    assert NAME not in prove(DATA)
+    assert app.head(f"/blobs/{NAME}", headers=blue).headers["Upload-Offset"] == "35000"
+    assert sum(server.storage.path(name).stat().st_size == 35_000 for name in server.storage.all()) == 1
+
+
+def test_who_proves_nothing_sends_the_file_anew(
     app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any
 ) -> None:
     begin(app, red, package)
     app.patch(f"/blobs/{NAME}", content=DATA, headers={"Upload-Offset": "0", **PART, **red})
     blue = bearer(f"{add_team('blue')}-member")
-    missing = begin(app, blue, package).json()["missing"]
-    assert NAME not in {each["sha256"] for each in missing}
-    assert sum(server.storage.path(name).stat().st_size == 35_000 for name in server.storage.all()) == 1
+    begin(app, blue, package)
+    wrong = app.patch(f"/blobs/{NAME}", content=DATA[::-1], headers={"Upload-Offset": "0", **PART, **blue})
+    assert wrong.status_code == 460 and app.head(f"/blobs/{NAME}", headers=blue).headers["Upload-Offset"] == "0"
+    assert app.patch(f"/blobs/{NAME}", content=DATA, headers={"Upload-Offset": "0", **PART, **blue}).is_success
+    assert NAME not in {each["sha256"] for each in begin(app, blue, package).json()["missing"]}
+    assert server.storage.path(NAME).read_bytes() == DATA
+
+
+def test_a_team_has_so_many_bytes_and_the_disk_is_promised_once(
+    team: str, package: Path, server: Server, monkeypatch: pytest.MonkeyPatch, add_team: Any
+) -> None:
+    rows = {"a" * 64: 600, "b" * 64: 300}
+
+    def start(session: Any, who: str, digest: str) -> None:
+        session.add(Upload(id=digest[:16], team_id=who, user_id=f"{who}-captain", manifest=digest, track="", nonce="",
+                           created=0, expires=2**62))  # fmt: skip
+        session.flush()
+        session.add(Wanted(upload_id=digest[:16], sha256=digest, size=rows[digest]))
+        session.flush()
+
+    blue = add_team("blue")
+    monkeypatch.setattr(type(server.storage), "free", lambda _: 1000)
+    with server.database.write() as session:
+        start(session, team, "a" * 64)
+        room.require_quota(session, team, {"a" * 64: 600, "c" * 64: 400}, 1000)
+        with pytest.raises(TooMuch, match="1,001"):
+            room.require_quota(session, team, {"c" * 64: 401}, 1000)
+        room.require_quota(session, blue, {"c" * 64: 1000}, 1000)
+        room.require_disk(session, server.storage, {"c" * 64: 300}, 100)
+        start(session, blue, "b" * 64)
+        with pytest.raises(DiskFull, match="no room") as refused:
+            room.require_disk(session, server.storage, {"c" * 64: 1}, 100)
+        assert "900 of others" in refused.value.why and refused.value.mend
+
+
+def test_parts_leave_the_reserve_free(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(app, red, package)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(server.storage), "free", lambda _: server.settings.reserve - 1)
+        answer = send(app, red, DATA[:10_000], 0)
+        assert answer.status_code == 507 and answer.json()["mend"]
+    assert app.head(f"/blobs/{NAME}", headers=red).headers["Upload-Offset"] == "0"
+    assert send(app, red, DATA[:10_000], 0).is_success
+
+
+def test_an_upload_that_nobody_goes_on_with_is_given_up(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, clock: Any
+) -> None:
+    id = begin(app, red, package).json()["id"]
+    send(app, red, DATA[:10_000], 0)
+    days = server.settings.upload_days * 86_400
+    clock.pass_seconds(days - 1)
+    assert begin(app, red, package).json()["id"] == id, "begun again, it is kept for longer"
+    clock.pass_seconds(days - 1)
+    chores.expire(server)
+    assert app.get(f"/uploads/{id}", headers=red).status_code == 200
+    clock.pass_seconds(1)
+    chores.expire(server)
+    assert app.get(f"/uploads/{id}", headers=red).status_code == 404 and not server.storage.arrived("red", NAME)
+    with server.database.read() as session:
+        assert session.scalars(select(Notice).filter_by(channel="page")).one().user_id == "red-captain"
 
 
 def test_teams_do_not_see_each_others_uploads(
@@ -198,3 +292,22 @@ def test_a_full_disk_is_said_and_the_upload_goes_on_later(
         f"/blobs/{NAME}", content=DATA[10_000:], headers={"Upload-Offset": "10000", **PART, **red}
     ).is_success
     assert server.storage.holds(NAME)
+
+
+def test_a_team_sees_what_it_has_begun_and_what_is_lacking(
+    app: TestClient, red: dict[str, str], add_team: Any, bearer: Any, package: Path, make_package: Any, clock: Any
+) -> None:
+    begin(app, red, package)
+    send(app, red, DATA[:10_000], 0)
+    clock.pass_seconds(1)
+    begin(app, red, make_package("later"))
+    later, first = app.get("/uploads", headers=red).json()["uploads"]
+    sizes = {each["sha256"]: each["size"] for each in json.loads((package / "edgelm.json").read_bytes())["files"]}
+    assert (first["title"], first["track"], later["title"]) == ("package", "compression", "later")
+    assert (first["size"], first["lacking"]) == (sum(sizes.values()), 3)
+    assert first["left"] == first["size"] - 10_000
+    assert first["expires"] - first["begun"] == 14 * 86_400 * 10**6
+    blue = bearer(f"{add_team('blue')}-captain")
+    assert app.get("/uploads", headers=blue).json() == {"uploads": [], "most": 5}
+    assert app.delete(f"/uploads/{first['id']}", headers=red).status_code == 204
+    assert [each["id"] for each in app.get("/uploads", headers=red).json()["uploads"]] == [later["id"]]

@@ -85,7 +85,8 @@ class Site:
 
 @pytest.fixture
 def settings(tmp_path: Path, url: str) -> Settings:
-    return Settings(folder=tmp_path, database=url, password_memory=8, login_tries=10**6, changes=10**6)
+    return Settings(folder=tmp_path, database=url, password_memory=8, login_tries=10**6, changes=10**6,
+                    smtp_host="mail.example.org")  # fmt: skip
 
 
 @pytest.fixture

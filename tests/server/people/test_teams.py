@@ -102,6 +102,14 @@ def test_a_team_has_at_most_as_many_members_as_the_rules_say(site: Any) -> None:
     assert invite(captain, team, "e@example.org").status_code == 201
 
 
+def test_one_address_gets_few_invitations(site: Any) -> None:
+    team, captain = site.team("Red", "ann")
+    other, blue = site.team("Blue", "bea")
+    answers = [invite(captain, team, "bob@example.org").status_code for _ in range(4)]
+    answers += [invite(blue, other, "bob@example.org").status_code for _ in range(2)]
+    assert answers == [*[201] * 5, 429] and invite(blue, other, "eve@example.org").status_code == 201
+
+
 def test_an_invitation_is_for_one_address_one_time_and_a_while(site: Any, clock: Any) -> None:
     team, captain = site.team("Red", "ann")
     bob, eve = site.user("bob"), site.user("eve")
@@ -127,7 +135,7 @@ def test_an_invitation_is_kept_by_its_digest_and_sent_by_mail(site: Any) -> None
     with site.server.database.read() as session:
         (kept,) = session.scalars(select(Invitation))
         (mail,) = session.scalars(select(Notice).where(Notice.channel == "mail"))
-        assert secrets[0] not in kept.sha256 and secrets[0] in mail.body and mail.target == "bob@example.org"
+        assert secrets[0] not in kept.sha256 and secrets[0] in mail.link and mail.target == "bob@example.org"
 
 
 def test_a_captain_hands_over_before_leaving(site: Any) -> None:
@@ -144,7 +152,8 @@ def test_a_captain_hands_over_before_leaving(site: Any) -> None:
 def test_the_last_of_a_team_that_began_to_hand_in_stays(site: Any) -> None:
     team, ann = site.team("Red", "ann")
     with site.server.database.write() as session:
-        session.add(Upload(team_id=team, user_id=ann.id, manifest="0" * 64, track="compression", created=0))
+        session.add(Upload(team_id=team, user_id=ann.id, manifest="0" * 64, track="compression", nonce="",
+                           created=0, expires=2**62))  # fmt: skip
     assert ann.delete(f"/teams/{team}/members/{ann.id}").status_code == 409
 
 

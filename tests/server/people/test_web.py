@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from edgelm.errors import BadOption
 from edgelm.server import records
+from edgelm.server.alone import alone
 from edgelm.server.chores import doing
 from edgelm.server.database import Database
 from edgelm.server.rates import network
@@ -131,7 +132,7 @@ def test_chores_are_done_again_even_after_one_failed(site: Any) -> None:
 
 def test_silent_workers_lose_their_jobs(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     reaped = threading.Event()
-    monkeypatch.setattr(records, "reap", lambda session, now: reaped.set())
+    monkeypatch.setattr(records, "reap", lambda *_: reaped.set())
     with site.browser():  # which starts the application, and ends it
         assert reaped.wait(10)
 
@@ -222,6 +223,22 @@ def test_an_empty_folder_becomes_a_server(serving: Any) -> None:
     assert line["status"] == 200 and line["event"] == "request"
     assert process.returncode == 0
     assert took < 5 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))  # on a machine that others use, too
+
+
+def test_a_folder_is_served_by_one_process_until_that_is_gone_however_it_went(serving: Any, tmp_path: Path) -> None:
+    process, _, began = serving
+    while not (tmp_path / "new" / "edgelm.db").exists():
+        assert process.poll() is None and time.monotonic() - began < 60, process.communicate()
+        time.sleep(0.05)
+    command = [sys.executable, "-m", "edgelm", "serve", tmp_path / "new", "--port", "0"]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 2 and "is served already" in second.stderr and "mend:" in second.stderr
+    with pytest.raises(BadOption, match="served already"), alone(tmp_path / "new"):
+        raise AssertionError
+    process.kill()
+    process.wait()
+    with alone(tmp_path / "new"):
+        pass
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

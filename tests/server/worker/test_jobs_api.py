@@ -16,6 +16,7 @@ from edgelm.server import queue, states
 from edgelm.server.access import Viewer, viewer
 from edgelm.server.api import jobs
 from edgelm.server.audit import SYSTEM
+from edgelm.server.clock import SECOND
 from edgelm.server.refusals import Refused
 from edgelm.server.settings import Settings
 from edgelm.server.state import Server
@@ -29,7 +30,8 @@ DOUBT = WARNING | {"code": "DUP-01", "severity": "R"}
 
 @pytest.fixture
 def server(database, clock, tmp_path, a_submission, a_worker):
-    made = Server(Settings(folder=tmp_path, database=database.engine.url.render_as_string(False)), database, clock)
+    settings = Settings(folder=tmp_path, database=database.engine.url.render_as_string(False))
+    made = Server(settings, database, clock, steady=lambda: clock() / SECOND)
     with database.write() as session:
         a_submission(session)
         a_worker(session, "one")
@@ -106,6 +108,7 @@ def test_only_workers_may(call, role):
         ("post", "/jobs/j/progress", {"json": {"fence": 1}}), ("post", "/jobs/j/release", {"json": {"fence": 1}}),
         ("post", "/jobs/j/result", {"json": {"fence": 1, "findings": []}}),
         ("get", f"/jobs/j/blobs/{'a' * 64}?fence=1", {}), ("put", f"/jobs/j/blobs/{'a' * 64}", data),
+        ("get", "/jobs/j/lacking?fence=1", {}),
         ("get", "/jobs/j/journals/m?fence=1&offset=0", {}), ("patch", "/jobs/j/journals/m", data),
     ):  # fmt: skip
         assert call(role, method, path, **options).status_code == expected, (method, path)
@@ -188,7 +191,7 @@ def test_progress_is_kept_and_another_worker_gets_it(call, lease, server, clock)
 
 def test_a_worker_that_wakes_after_its_lease_changes_nothing(call, lease, server, clock):
     held = to_evaluation(call, lease)
-    digest = put(call, held, b"late")
+    digest = put(call, held, b'"late"')
     clock.pass_seconds(120)
     for mine in (None, lease("two")):  # first its job waits for nobody yet, then it is another's
         fence, path = held["fence"], f"/jobs/{held['id']}"
@@ -260,6 +263,32 @@ def test_what_is_withdrawn_stays_so_whatever_its_worker_does(call, lease, server
     assert (answer.status_code, submission(server)[0]) == (409, "cancelled")
 
 
+def test_a_lease_whose_answer_was_lost_is_given_again_to_who_asked(call, lease, server):
+    def ask(name, request):
+        return call(name, "post", "/jobs/lease", json={"request": request})
+
+    first, again = ask("one", "q1").json(), ask("one", "q1").json()
+    assert first == again and first["attempt"] == 1
+    for name, request in (("two", "q1"), ("one", "q2"), ("one", "")):
+        assert ask(name, request).status_code == 204
+    assert end(call, first, findings=[]).status_code == 200
+    assert ask("one", "q1").json()["kind"] == "evaluate", "what has ended is not given again"
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_a_step_of_the_time_of_day_neither_ends_nor_lengthens_a_lease(call, lease, server, clock, step):
+    steady = [0.0]
+    server.leases._steady = lambda: steady[0]
+    held = lease()
+    clock.pass_seconds(step)
+    assert lease("two") is None
+    assert call("one", "post", f"/jobs/{held['id']}/heartbeat", json={"fence": held["fence"]}).status_code == 200
+    steady[0] += 59
+    assert lease("two") is None
+    steady[0] += 2
+    assert lease("two")["fence"] == held["fence"] + 1
+
+
 def test_journals_go_on_where_another_worker_left_them(call, lease, clock):
     held = to_evaluation(call, lease)
     path = f"/jobs/{held['id']}/journals/phi-2"
@@ -292,14 +321,14 @@ def test_a_blob_in_parts_goes_on_where_it_was_cut(call, lease, server):
     assert send(4, data[4:]).json() == {"size": 10}
     assert send(0, data[:4]).json() == {"size": 10}
     with server.database.read() as session:
-        assert session.get_one(Blob, sha256(data).hexdigest()).whole
+        assert session.get(Blob, sha256(data).hexdigest()) is not None
 
 
 def test_a_worker_reads_the_files_of_its_submission_and_no_others(call, lease, server, clock):
     own, other = server.storage.put(b"own"), server.storage.put(b"other")
     with server.database.write() as session:
         for digest in (own, other):
-            session.add(Blob(sha256=digest, size=5, whole=True, created=clock()))
+            session.add(Blob(sha256=digest, size=5, created=clock()))
         session.flush()
         session.add(File(submission_id="first", path="a", sha256=own))
     held = lease()

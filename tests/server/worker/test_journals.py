@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra `server` is not installed")
 
-from edgelm.errors import NoSpace
 from edgelm.server import journals
 from edgelm.server.journals import Journals
 from edgelm.server.refusals import Conflict, Refused, TooMuch
+from edgelm.server.storage import DiskFull
 
 
 def test_lines_are_added_at_the_end_and_read_from_anywhere(tmp_path):
@@ -48,7 +48,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(NoSpace):
+    with monkeypatch.context() as patched, pytest.raises(DiskFull):
         patched.setattr(os, "fdatasync", full)
         kept.append("j", "m", 4, b"two\n")
     assert kept.append("j", "m", 4, b"two\n") == 8

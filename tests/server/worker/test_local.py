@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -116,3 +119,21 @@ def test_what_a_box_wrote_is_read_only_where_it_is_plain(tmp_path):
     for name in ("log/link", "folder/a", "pipe", "log"):
         with pytest.raises(BadFile):
             plain.read(tmp_path, name, 10)
+
+
+def test_a_step_that_cannot_be_started_leaves_the_processors_to_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the lock of a machine's processors lies
+
+    def refused(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    local = Local()
+    step = Step("m/t", ("true",), tmp_path, None, {"PATH": os.environ["PATH"]}, use="alone")
+    with monkeypatch.context() as full, pytest.raises(BlockingIOError):
+        full.setattr(subprocess, "Popen", refused)
+        local.start(step)
+    handle = local.start(step)
+    deadline = time.monotonic() + 10
+    while (ended := local.poll(handle)) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ended == Ended("exit", 0)

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from edgelm.server import audit, queue
 from edgelm.server.audit import SYSTEM
 from edgelm.server.clock import SECOND
+from edgelm.server.leases import Leases
 from edgelm.server.refusals import Conflict, NotThere
 from edgelm.server.tables import Audit, Job, Line, Progress, Worker
 
@@ -23,6 +24,11 @@ def ready(database, a_worker, a_submission):
         for name, tags in (("one", ()), ("two", ()), ("big", ("gpu", "a100"))):
             a_worker(session, name, tags)
     return database
+
+
+@pytest.fixture
+def leases(clock):
+    return Leases(LEASE, lambda: clock() / SECOND)
 
 
 def put(session, key, clock, **options):
@@ -67,41 +73,42 @@ def test_of_many_workers_at_once_one_gets_the_job(ready, clock):
     assert sum(each is not None for each in got) == 1
 
 
-def test_a_lease_ends_after_silence_and_a_heartbeat_keeps_it(ready, clock):
+def test_a_lease_ends_after_silence_and_a_heartbeat_keeps_it(ready, clock, leases):
     with ready.write() as session:
         put(session, "a", clock)
     _, id, fence = take(ready, clock)
     for _ in range(3):
         clock.pass_seconds(LEASE - 1)
         with ready.write() as session:
-            queue.heartbeat(session, queue.held(session, session.get_one(Worker, "one"), id, fence, clock()), LEASE,
-                            clock())  # fmt: skip
-            assert not queue.silent(session, clock())
+            job = queue.held(session, session.get_one(Worker, "one"), id, fence)
+            queue.heartbeat(session, job, LEASE, clock())
+            leases.heard(job)
+            assert not queue.silent(session, leases)
     clock.pass_seconds(LEASE)
     with ready.write() as session:
-        assert [job.id for job in queue.silent(session, clock())] == [id]
-        with pytest.raises(Conflict):  # even before another has it
-            queue.held(session, session.get_one(Worker, "one"), id, fence, clock())
+        assert [job.id for job in queue.silent(session, leases)] == [id]
 
 
-def test_what_bears_an_old_number_is_refused_and_what_bears_the_new_one_is_not(ready, clock):
+def test_what_bears_an_old_number_is_refused_and_what_bears_the_new_one_is_not(ready, clock, leases):
     with ready.write() as session:
         put(session, "a", clock)
     _, id, old = take(ready, clock)
-    clock.pass_seconds(LEASE * 2)
     with ready.write() as session:
-        for job in queue.silent(session, clock()):
+        assert not queue.silent(session, leases)  # a server that has just started waits as long as any
+    clock.pass_seconds(LEASE)
+    with ready.write() as session:
+        for job in queue.silent(session, leases):
             queue.give_back(session, SYSTEM, job, queue.SILENT, clock())
     _, again, new = take(ready, clock)  # by the same worker
     assert (again, new > old) == (id, True)
     with ready.write() as session:
         one, two = session.get_one(Worker, "one"), session.get_one(Worker, "two")
-        assert queue.held(session, one, id, new, clock()).id == id
+        assert queue.held(session, one, id, new).id == id
         for worker, fence in ((one, old), (two, new), (one, new + 1)):
             with pytest.raises(Conflict):
-                queue.held(session, worker, id, fence, clock())
+                queue.held(session, worker, id, fence)
         with pytest.raises(NotThere):
-            queue.held(session, one, "none", new, clock())
+            queue.held(session, one, "none", new)
 
 
 def test_faults_of_the_platform_are_tried_again_three_times(ready, clock):
@@ -163,7 +170,7 @@ def test_what_is_cancelled_is_taken_by_nobody_and_its_worker_is_refused(ready, c
         assert not queue.cancel(session, SYSTEM, "first", clock())
     assert take(ready, clock) is None
     with ready.write() as session, pytest.raises(Conflict):
-        queue.held(session, session.get_one(Worker, "one"), id, fence, clock())
+        queue.held(session, session.get_one(Worker, "one"), id, fence)
 
 
 def test_the_place_in_the_queue_counts_who_comes_before(ready, clock):
@@ -181,7 +188,7 @@ def test_every_change_of_a_job_is_in_the_audit_log(ready, clock):
         put(session, "a", clock)
     _, id, fence = take(ready, clock)
     with ready.write() as session:
-        job = queue.held(session, session.get_one(Worker, "one"), id, fence, clock())
+        job = queue.held(session, session.get_one(Worker, "one"), id, fence)
         queue.finish(session, job, "e" * 64, clock())
     with ready.read() as session:
         entries = list(session.scalars(select(Audit).order_by(Audit.number)))

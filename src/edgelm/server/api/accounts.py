@@ -1,7 +1,9 @@
-"""Accounts over HTTP: register, log in and out, tokens; for administrators, accounts and keys of workers."""
+"""One's own account over HTTP: register, log in and out, passwords, a second factor, messages, tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Annotated
 
@@ -9,21 +11,20 @@ from fastapi import APIRouter, Request, Response
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from pydantic import Field
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from edgelm.server import accounts, notices, second_factor
 from edgelm.server.access import SCOPES, UserRole, Viewer, client_of, cookie_name
 from edgelm.server.calling import Asking, Calling, Done, Served
-from edgelm.server.fields import Body, Email, Name, Prose, Secret
-from edgelm.server.idempotency import Call
-from edgelm.server.refusals import NotLoggedIn, NotThere
+from edgelm.server.fields import Body, Email, Name, Secret
+from edgelm.server.refusals import Conflict, NotLoggedIn, NotThere
 from edgelm.server.state import Server
-from edgelm.server.tables import Login, Token, User, Worker
+from edgelm.server.tables import Login, Token, User
 
 router = APIRouter(tags=["accounts"])
 _REGISTRATIONS = RateLimitItemPerHour(60)  # from one address: a lecture hall has one
 _MAILS = RateLimitItemPerHour(5)  # to one account
-_PER_ACCOUNT = RateLimitItemPerHour(100)  # tries of a password, from wherever
+_FROM_ONE = RateLimitItemPerMinute(10, 15)  # wrong passwords to one account, from one address
+_FROM_ANY = RateLimitItemPerHour(100)  # to one account, from addresses that it was never logged in from
 
 
 class Registration(Body):
@@ -114,12 +115,6 @@ class Reset(Body):
     password: Annotated[str, Field(max_length=1000)]
 
 
-class ResetLink(Body):
-    """The secret of a link by which its owner sets a new password within a day, shown once."""
-
-    secret: str
-
-
 class Message(Body):
     """What someone was told."""
 
@@ -168,53 +163,14 @@ class TokenView(Body):
                    used=token.used, token=key)  # fmt: skip
 
 
-class NewRole(Body):
-    """Another role for someone."""
-
-    role: UserRole
-    reason: Prose
-
-
-class Reason(Body):
-    """Why."""
-
-    reason: Prose
-
-
-class NewWorker(Body):
-    """A machine that is to evaluate."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
-    tags: Annotated[list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,30}$")]], Field(max_length=20)] = Field(
-        default_factory=list
-    )
-
-
-class WorkerView(Body):
-    """A machine that evaluates; `key` is there once, when it was made."""
-
-    name: str
-    tags: list[str]
-    created: int
-    seen: int | None
-    disabled: bool
-    key: str = ""
-
-    @classmethod
-    def of(cls, worker: Worker, key: str = "") -> WorkerView:
-        """A machine as organisers see it."""
-        return cls(name=worker.name, tags=worker.tags, created=worker.created, seen=worker.seen,
-                   disabled=worker.disabled, key=key)  # fmt: skip
-
-
-@router.post("/register", status_code=201, response_model=Account)
-def register(body: Registration, request: Request, server: Served, who: Asking) -> Account:
-    """Make an account. Log in next."""
+@router.post("/register", status_code=201, response_model=Done)
+def register(body: Registration, request: Request, server: Served, who: Asking) -> Done:
+    """Make an account. Log in next; the answer does not say whether the address has one: mail tells its owner."""
     server.rates.hit(_REGISTRATIONS, "register", client_of(request))
     password = server.passwords.digest(body.password, body.email, body.name)
     with server.database.write() as session:
-        user = accounts.register(session, email=body.email, name=body.name, password=password, now=server.clock())
-        return Account.of(user)
+        accounts.register_or_tell(session, body.email, body.name, password, server.settings.public_url, server.clock())
+    return Done()
 
 
 @router.post("/first-admin", status_code=201, response_model=Account)
@@ -237,18 +193,20 @@ def first_admin(body: FirstAdmin, request: Request, server: Served, who: Asking)
 def log_in(body: Credentials, request: Request, response: Response, server: Served) -> Opened:
     """Open a login; the cookie of the answer is what counts, the one that the browser had before does no more."""
     _limit_tries(server, request)
-    email = body.email.strip().casefold()
-    server.rates.hit(_PER_ACCOUNT, "account", sha256(email.encode()).hexdigest())
+    email, network = body.email.strip().casefold(), client_of(request)
     with server.database.read() as session:
         user = session.scalars(select(User).where(User.email == email)).first() if "\0" not in email else None
         found = None if user is None or user.disabled else (user.id, user.password)
-    if not server.passwords.fits(body.password, found[1] if found else None) or found is None:
-        raise NotLoggedIn("address and password do not go together", mend="check both")
+        known = user is not None and accounts.knows(session, user.id, network)
     name = cookie_name(server.settings)
-    with server.database.write() as session:
-        cookie, login = accounts.log_in(session, found[0], server.clock(), server.settings.login_hours, code=body.code,
-                                        before=request.cookies.get(name, ""))  # fmt: skip
-        opened = Opened(account=Account.of(login.user), csrf=login.csrf, expires=login.expires)
+    with _wrong_ones_counted(server, email, network, known=known):
+        if not server.passwords.fits(body.password, found[1] if found else None) or found is None:
+            raise NotLoggedIn("address and password do not go together", mend="check both")
+        with server.database.write() as session:
+            now, hours = server.clock(), server.settings.login_hours
+            cookie, login = accounts.log_in(session, found[0], now, hours, network, code=body.code,
+                                            before=request.cookies.get(name, ""))  # fmt: skip
+            opened = Opened(account=Account.of(login.user), csrf=login.csrf, expires=login.expires)
     response.set_cookie(
         name, cookie, max_age=server.settings.login_hours * 3600, path="/", httponly=True, samesite="lax",
         secure=name.startswith("__Host-"),
@@ -264,6 +222,7 @@ def log_out(response: Response, server: Served, who: Asking) -> Done:
         accounts.log_out(session, who.actor, login.id, server.clock())
     response.delete_cookie(cookie_name(server.settings), path="/", httponly=True, samesite="lax",
                            secure=server.settings.public_url.startswith("https:"))  # fmt: skip
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return Done()
 
 
@@ -290,11 +249,11 @@ def change_password(body: NewPassword, request: Request, server: Served, who: As
 def forgotten(body: Forgotten, request: Request, server: Served, who: Asking) -> Done:
     """Send a link for a new password by mail; the answer does not say whether there is such an account."""
     _limit_tries(server, request)
+    if not server.settings.smtp_host:
+        raise Conflict("this server sends no mail", mend="ask an administrator for a link to set a new password")
     server.rates.hit(_MAILS, "forgotten", sha256(body.email.encode()).hexdigest())
     with server.database.write() as session:
-        user = session.scalars(select(User).where(User.email == body.email)).first()
-        if user is not None and not user.disabled:
-            accounts.begin_reset(session, who.actor, user, server.settings.public_url, server.clock())
+        accounts.ask_reset(session, who.actor, body.email, server.settings.public_url, server.clock())
     return Done()
 
 
@@ -365,109 +324,6 @@ def take_back_token(token_id: str, server: Served, who: Asking) -> Done:
     return Done()
 
 
-@router.get("/admin/users", response_model=list[Account])
-def users(server: Served, who: Asking) -> list[Account]:
-    """All accounts."""
-    who.require("admin")
-    with server.database.read() as session:
-        return [Account.of(user) for user in accounts.users(session)]
-
-
-@router.post("/admin/users/{user_id}/role", response_model=Account)
-def set_role(user_id: str, body: NewRole, calling: Calling) -> Response:
-    """Give someone another role."""
-    _administer(calling.viewer)
-    return calling.once(
-        lambda session: Account.of(
-            accounts.set_role(session, calling.viewer.actor, user_id, body.role, body.reason, calling.now)
-        ),
-        200,
-    )
-
-
-@router.post("/admin/users/{user_id}/disable", response_model=Account)
-def disable(user_id: str, body: Reason, calling: Calling) -> Response:
-    """Shut someone out."""
-    return _set_disabled(user_id, True, body, calling)
-
-
-@router.post("/admin/users/{user_id}/enable", response_model=Account)
-def enable(user_id: str, body: Reason, calling: Calling) -> Response:
-    """Let someone in again."""
-    return _set_disabled(user_id, False, body, calling)
-
-
-@router.post("/admin/users/{user_id}/reset", status_code=201, response_model=ResetLink)
-def begin_reset(user_id: str, body: Reason, calling: Calling) -> Response:
-    """Make a link for someone who forgot the password and gets no mail."""
-    _administer(calling.viewer)
-    url = calling.server.settings.public_url
-
-    def work(session: Session) -> ResetLink:
-        user = accounts.find(session, user_id)
-        secret = accounts.begin_reset(session, calling.viewer.actor, user, url, calling.now, body.reason)
-        return ResetLink(secret=secret)
-
-    return calling.once(work, secret="secret")
-
-
-@router.post("/admin/users/{user_id}/second-factor/reset", response_model=Account)
-def reset_second_factor(user_id: str, body: Reason, calling: Calling) -> Response:
-    """Take away one-time passwords of someone who lost their telephone."""
-    _administer(calling.viewer)
-    return calling.once(
-        lambda session: Account.of(
-            accounts.reset_second_factor(session, calling.viewer.actor, user_id, body.reason, calling.now)
-        ),
-        200,
-    )
-
-
-@router.get("/admin/workers", response_model=list[WorkerView])
-def workers(server: Served, who: Asking) -> list[WorkerView]:
-    """All machines that evaluate."""
-    who.require("organiser")
-    with server.database.read() as session:
-        return [WorkerView.of(worker) for worker in accounts.workers(session)]
-
-
-@router.post("/admin/workers", status_code=201, response_model=WorkerView)
-def new_worker(body: NewWorker, calling: Calling) -> Response:
-    """Make a key for a machine, shown once; the one that it had ends."""
-    _administer(calling.viewer)
-    return calling.once(
-        lambda session: WorkerView.of(
-            *accounts.new_worker(session, calling.viewer.actor, body.name, body.tags, calling.now)
-        ),
-        secret="key",
-    )
-
-
-@router.delete("/admin/workers/{name}", response_model=Done)
-def disable_worker(name: str, server: Served, who: Asking) -> Done:
-    """End a machine's key."""
-    _administer(who)
-    with server.database.write() as session:
-        accounts.disable_worker(session, who.actor, name, server.clock())
-    return Done()
-
-
-def _set_disabled(user_id: str, disabled: bool, body: Reason, calling: Call) -> Response:
-    _administer(calling.viewer)
-    return calling.once(
-        lambda session: Account.of(
-            accounts.set_disabled(session, calling.viewer.actor, user_id, disabled, body.reason, calling.now)
-        ),
-        200,
-    )
-
-
-def _administer(who: Viewer) -> None:
-    """Accounts and keys are changed by administrators, from a fresh login."""
-    who.require("admin")
-    who.require_fresh()
-
-
 def _login(who: Viewer) -> Login:
     """The login of a browser; a token is none.
 
@@ -477,6 +333,31 @@ def _login(who: Viewer) -> Login:
     if who.login is None:
         raise NotLoggedIn("this needs a login", mend="log in")
     return who.login
+
+
+@contextmanager
+def _wrong_ones_counted(server: Server, email: str, network: str, *, known: bool) -> Iterator[None]:
+    """A try to log in. Whoever tries others' accounts is shut out, and their owners are not.
+
+    Args:
+        server: that counts.
+        email: of the account, which there need not be.
+        network: that the try comes from.
+        known: whether somebody logged in to the account from there before.
+
+    Raises:
+        TooOften: too many were wrong; they count from here, and together from all networks that are not known.
+    """
+    account = sha256(email.encode()).hexdigest()
+    limits = [(_FROM_ONE, (account, network)), *([] if known else [(_FROM_ANY, (account,))])]
+    for limit, who in limits:
+        server.rates.require(limit, "account", *who)
+    try:
+        yield
+    except NotLoggedIn:
+        for limit, who in limits:
+            server.rates.hit(limit, "account", *who)
+        raise
 
 
 def _limit_tries(server: Server, request: Request) -> None:

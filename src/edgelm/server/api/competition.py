@@ -8,15 +8,16 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
+from sqlalchemy.orm import Session
 
 from edgelm.files import parse_json
 from edgelm.rules.phases import shown
-from edgelm.server import audit, competition, metrics, phases
+from edgelm.server import audit, competition, metrics, phases, rulebook
 from edgelm.server.calling import Asking, Calling, Done, Served
 from edgelm.server.clock import moment
 from edgelm.server.fields import Body, Digest, Name, Prose
 from edgelm.server.phases import Kind
-from edgelm.server.tables import Announcement
+from edgelm.server.tables import Announcement, RuleSet
 from edgelm.server.tables import Phase as PhaseRow
 
 router = APIRouter(tags=["competition"])
@@ -82,6 +83,18 @@ class RuleSetView(Body):
     reason: str
     rules: dict[str, Any]
 
+    @classmethod
+    def of(cls, row: RuleSet) -> RuleSetView:
+        """Rules as all see them."""
+        return cls(digest=row.digest, since=row.since, reason=row.reason, rules=parse_json(row.body, row.digest))
+
+
+class NewRules(Body):
+    """A rule set as JSON, all of its fields, and why it takes the place of the one in force."""
+
+    rules: dict[str, Any]
+    reason: Prose
+
 
 class NewPhase(Body):
     """A phase; an instant is written with its zone, a day as `2024-10-25 AoE`."""
@@ -138,10 +151,7 @@ def tracks(server: Served) -> list[TrackView]:
 def rule_sets(server: Served) -> list[RuleSetView]:
     """All rules that were ever in force, those that are first."""
     with server.database.read() as session:
-        return [
-            RuleSetView(digest=row.digest, since=row.since, reason=row.reason, rules=parse_json(row.body, row.digest))
-            for row in competition.rule_sets(session)
-        ]
+        return [RuleSetView.of(row) for row in competition.rule_sets(session)]
 
 
 @router.get("/rules/{digest}")
@@ -150,6 +160,20 @@ def rules(digest: Digest, server: Served) -> Response:
     with server.database.read() as session:
         body = competition.rule_set(session, digest).body
     return Response(body, media_type="application/json", headers={"Cache-Control": "public, max-age=86400, immutable"})
+
+
+@router.post("/admin/rules", status_code=201, response_model=RuleSetView)
+def publish_rules(body: NewRules, calling: Calling) -> Response:
+    """Put other rules in force. All teams are told, and packages must name them from now on (SUB-06)."""
+    calling.viewer.require("organiser")
+    calling.viewer.require_fresh()
+    published = rulebook.read_rules(body.rules)
+
+    def work(session: Session) -> RuleSetView:
+        competition.publish_rules(session, calling.viewer.actor, published, body.reason, calling.now)
+        return RuleSetView.of(competition.rule_set(session, published.digest))
+
+    return calling.once(work)
 
 
 @router.get("/phases", response_model=list[PhaseView])
@@ -196,6 +220,7 @@ def announce(body: NewAnnouncement, calling: Calling) -> Response:
 
 
 @router.get("/health", response_model=Well)
+@router.get("/healthz", response_model=Well)
 def health() -> Well:
     """Whether the process answers; the database is not asked."""
     return Well()

@@ -18,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import shown
-from edgelm.files import canonical_json
-from edgelm.server import queue, records
+from edgelm.files import MAX_RECORD, canonical_json
+from edgelm.server import blobs, links, queue, records, rulebook
 from edgelm.server.access import Viewer, viewer
 from edgelm.server.app import server_of
 from edgelm.server.fields import Body, Digest
@@ -43,6 +43,7 @@ class Asking(Body):
     """What a worker says of itself when it asks for a job."""
 
     tags: list[Tag] = Field(default_factory=list, max_length=20)
+    request: Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,100}$")] = ""  # sent again, it gets the same job
 
 
 class PartDone(Body):
@@ -115,12 +116,28 @@ class Release(Held):
     fault: Literal["", "platform", "participant"] = ""
     code: Annotated[str, Field(max_length=40)] = ""
     sentence: Annotated[str, Field(max_length=1000), AfterValidator(shown)] = ""  # may hold a model's last words
+    away: bool = False  # a host that the package names is: by the platform's fault, to be tried again later
 
 
 class State(Body):
     """What became of a job."""
 
     state: str
+
+
+class LackingFile(Body):
+    """A file of a package, as its manifest lists it."""
+
+    path: str
+    size: int
+    sha256: Digest
+
+
+class Lacking(Body):
+    """The files that a package only links, and the hosts that may be asked for them."""
+
+    files: list[LackingFile]
+    hosts: list[str]
 
 
 class End(Body):
@@ -133,18 +150,23 @@ class End(Body):
 def lease(request: Request, asking: Asking, who: Annotated[Viewer, Depends(viewer)]) -> Leased | Response:
     """The next job that this worker can do; none if none waits."""
     server, worker = server_of(request), _worker(who)
-    now = server.clock()
+    rules, seconds = rulebook.named_by(server.rules), server.settings.lease_seconds
     with server.database.write() as session:
-        records.reap(session, now)
-        job = queue.lease(session, worker, server.settings.lease_seconds, now, asking.tags)
-        if job is None:
+        now = server.clock()  # not before it was this call's turn to write
+        records.reap(session, server.leases, now)
+        job = queue.leased_by(session, worker, asking.request)
+        if job is not None:
+            queue.heartbeat(session, job, seconds, now)
+        elif job := queue.lease(session, worker, seconds, now, asking.tags, asking.request):
+            records.taken(session, who.actor, job, now)
+        else:
             return Response(status_code=204)
-        records.taken(session, who.actor, job, now)
+        server.leases.heard(job)
         parts = session.scalars(select(Progress).where(Progress.job_id == job.id).order_by(Progress.part))
         return Leased(
             id=job.id, fence=job.fence, kind=job.kind, attempt=job.attempt, submission=job.submission_id,
-            lease_seconds=server.settings.lease_seconds, part_bytes=server.settings.part,
-            track=job.submission.track, rules=server.settings.rules, manifest=job.submission.manifest,
+            lease_seconds=seconds, part_bytes=server.settings.part,
+            track=job.submission.track, rules=rules, manifest=job.submission.manifest,
             done=[PartDone(part=each.part, done=each.done, of=each.of, blob=each.blob) for each in parts],
         )  # fmt: skip
 
@@ -161,8 +183,8 @@ def heartbeat(request: Request, job_id: str, body: Held, who: Annotated[Viewer, 
 def progress(request: Request, job_id: str, body: Doing, who: Annotated[Viewer, Depends(viewer)]) -> Beat:
     """What the worker is at; a heartbeat, too."""
     server = server_of(request)
-    now = server.clock()
     with _held(server, who, job_id, body.fence) as (session, job):
+        now = server.clock()
         if body.stage is not None:
             job.submission.stage, job.submission.changed = body.stage, now
         for part in body.parts:
@@ -177,18 +199,18 @@ def progress(request: Request, job_id: str, body: Doing, who: Annotated[Viewer, 
 def result(request: Request, job_id: str, body: Result, who: Annotated[Viewer, Depends(viewer)]) -> State:
     """The job is done."""
     server, worker = server_of(request), _worker(who)
-    now = server.clock()
     findings = None if body.findings is None else [each.model_dump(exclude_none=True) for each in body.findings]
     digest = body.result if findings is None else server.storage.put(canonical_json({"findings": findings}))
     if digest is None:
         raise Refused("there is no result", mend="give findings of a check, the digest of an evaluation's result")
     with server.database.write() as session:
+        now = server.clock()
         known = session.get(Job, job_id)
         if known and (known.state, known.worker, known.fence, known.result) == (
             queue.DONE, worker.name, body.fence, digest
         ):  # fmt: skip
             return State(state=known.state)  # the answer was lost on its way
-        job = queue.held(session, worker, job_id, body.fence, now)
+        job = queue.held(session, worker, job_id, body.fence)
         if (job.kind == records.CHECK) != (findings is not None):
             raise Refused(f"that is no result of a job of the kind {job.kind}")
         if findings is not None:
@@ -196,7 +218,8 @@ def result(request: Request, job_id: str, body: Result, who: Annotated[Viewer, D
             records.checked(session, who.actor, job, findings, digest, now)
         else:
             _stored(session, digest)
-            records.evaluated(session, who.actor, job, digest, now)
+            names = blobs.named_in(session, server.storage.read(digest, MAX_RECORD))
+            records.evaluated(session, who.actor, job, digest, names, now)
         return State(state=job.state)
 
 
@@ -204,11 +227,11 @@ def result(request: Request, job_id: str, body: Result, who: Annotated[Viewer, D
 def release(request: Request, job_id: str, body: Release, who: Annotated[Viewer, Depends(viewer)]) -> State:
     """The job ends without a result, or goes back to the queue."""
     server = server_of(request)
-    now = server.clock()
     with _held(server, who, job_id, body.fence) as (session, job):
+        now = server.clock()
         if body.fault:
             code, sentence = body.code or f"{body.fault}-fault", body.sentence or "no reason was given"
-            records.failed(session, who.actor, job, body.fault, code, sentence, now)
+            records.failed(session, who.actor, job, body.fault, code, sentence, now, away=body.away)
         else:
             records.left(session, who.actor, job, now)
         return State(state=job.state)
@@ -229,13 +252,28 @@ def blob(
     return FileResponse(server.storage.path(sha256), media_type="application/octet-stream")
 
 
+@router.get("/{job_id}/lacking")
+def lacking(
+    request: Request, job_id: str, fence: Annotated[Fence, Query()], who: Annotated[Viewer, Depends(viewer)]
+) -> Lacking:
+    """The files of the job's package that it only links, and that nobody has fetched yet: put, they are its own."""
+    server = server_of(request)
+    with _held(server, who, job_id, fence) as (session, job):
+        files = links.lacking(session, server.storage, job.submission)
+    return Lacking(files=[LackingFile(path=each.path, size=each.size, sha256=each.sha256) for each in files],
+                   hosts=list(server.settings.link_hosts))  # fmt: skip
+
+
 @router.put("/{job_id}/blobs/{sha256}")
 def put_blob(
     request: Request, job_id: str, sha256: Digest, fence: Annotated[Fence, Query()],
     offset: Annotated[Count, Query()], size: Annotated[Count, Query()], part: Octets,
-    who: Annotated[Viewer, Depends(viewer)],
+    who: Annotated[Viewer, Depends(viewer)], linked: Annotated[bool, Query()] = False,
 ) -> End:  # fmt: skip
-    """Bytes of what a job has made; those that do not begin where the last ended add nothing. It gives the end."""
+    """Bytes of what a job has made, or, if `linked`, of what a link of its package gave.
+
+    Those that do not begin where the last ended add nothing. It gives the end.
+    """
     server = server_of(request)
     if len(part) > server.settings.part:
         raise TooMuch(f"a part has at most {server.settings.part:,} bytes", mend="send it in smaller ones")
@@ -249,8 +287,11 @@ def put_blob(
                 arriving.keep()
             if arriving.kept < size:
                 return End(size=arriving.kept)
-    with _held(server, who, job_id, fence) as (session, _):
-        _keep(session, server, sha256, server.clock())
+    with _held(server, who, job_id, fence) as (session, job):
+        now = server.clock()
+        _keep(session, server, sha256, now)
+        if linked:
+            links.arrived(session, server.storage, who.actor, job.submission, sha256, now)
     return End(size=size)
 
 
@@ -288,23 +329,24 @@ def _worker(who: Viewer) -> Worker:
 @contextmanager
 def _held(server: Server, who: Viewer, job_id: str, fence: int) -> Iterator[tuple[Session, Job]]:
     """A job that the worker has, in a writing transaction that also keeps its lease."""
-    worker, now = _worker(who), server.clock()
+    worker = _worker(who)
     with server.database.write() as session:
-        job = queue.held(session, worker, job_id, fence, now)
-        queue.heartbeat(session, job, server.settings.lease_seconds, now)
+        job = queue.held(session, worker, job_id, fence)
+        queue.heartbeat(session, job, server.settings.lease_seconds, server.clock())
+        server.leases.heard(job)
         yield session, job
 
 
 def _journals(server: Server) -> Journals:
-    return Journals(server.settings.folder / "journals")
+    return Journals(server.settings.journals)
 
 
 def _keep(session: Session, server: Server, sha256: str, now: int) -> None:
     """Enter a file that is whole in the storage."""
-    session.merge(Blob(sha256=sha256, size=server.storage.size(sha256), whole=True, created=now))
+    session.merge(Blob(sha256=sha256, size=server.storage.size(sha256), created=now))
 
 
 def _stored(session: Session, sha256: str) -> None:
     known = session.get(Blob, sha256)
-    if known is None or not known.whole:
+    if known is None:
         raise NotThere(f"no blob {sha256[:12]}… was put", mend="put it first")

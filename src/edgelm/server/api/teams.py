@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
+from limits import RateLimitItemPerDay
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from edgelm.server.fields import Body, Digest, Email, Name, Secret
 from edgelm.server.tables import Invitation, Member, Team
 
 router = APIRouter(prefix="/teams", tags=["teams"])
+_INVITATIONS = RateLimitItemPerDay(5)  # to one address, from whatever teams
 Tracks = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=20)]
 
 
@@ -149,6 +152,7 @@ def invite(team_id: str, body: NewInvitation, calling: Calling) -> Response:
     """Invite someone by mail, as captain; the secret may also be handed over in another way."""
     who, server = calling.viewer, calling.server
     who.require_member(team_id)
+    server.rates.hit(_INVITATIONS, "invitation", sha256(body.email.encode()).hexdigest())
 
     def work(session: Session) -> InvitationView:
         return InvitationView.of(*teams.invite(

@@ -12,16 +12,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.exceptions import HTTPException
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from edgelm.server import uploads
+from edgelm.server import possession, room, uploads
 from edgelm.server.access import Viewer
 from edgelm.server.app import server_of
 from edgelm.server.calling import Asking, Calling
-from edgelm.server.fields import Digest
+from edgelm.server.fields import Body, Digest
 from edgelm.server.refusals import Conflict, Forbidden, Refused, TooMuch
 from edgelm.server.state import Server
 from edgelm.server.tables import Upload
@@ -49,16 +49,46 @@ class Missing(BaseModel):
     sha256: Digest
     size: int  # bytes
     offset: int  # bytes that are here
+    proof: list[possession.Range]  # bytes that show you to have it, which another brought: POST …/proofs; else none
 
 
 class Begun(BaseModel):
     """An upload and what it still lacks."""
 
     id: str
+    title: str
     manifest: Digest
     track: str
     part: int  # bytes of the largest part with a checksum
+    nonce: str  # that proofs begin with
     missing: list[Missing]
+
+
+class Underway(BaseModel):
+    """An upload that was begun and not handed in, in short. Times are microseconds of UTC, sizes bytes."""
+
+    id: str
+    title: str
+    track: str
+    manifest: Digest
+    begun: int
+    expires: int  # when it is given up
+    size: int  # of all its files
+    lacking: int  # files that have not come, or not as a whole
+    left: int  # what is still to come of them
+
+
+class AllUnderway(BaseModel):
+    """What a team has begun to upload, the latest first, and how much that may be."""
+
+    uploads: list[Underway]
+    most: int
+
+
+class Proofs(Body):
+    """By the digest of a file, the sha256 over the upload's nonce and the bytes of the file that are asked for."""
+
+    proofs: Annotated[dict[Digest, Digest], Field(max_length=1000)]
 
 
 def own_team(who: Viewer) -> str:
@@ -84,9 +114,18 @@ def begin(at: Calling, manifest: Annotated[bytes, Depends(body)]) -> Begun:
     server, team = at.server, own_team(at.viewer)
     read = uploads.read_manifest(manifest, server.rules, server.settings.max_package)
     with server.database.write() as session:
-        upload = uploads.begin(session, server.storage, at.viewer.actor, team, at.viewer.known.id, read, manifest,
-                               at.now)  # fmt: skip
+        upload = uploads.begin(session, server.storage, server.settings, at.viewer.actor, team, at.viewer.known.id,
+                               read, manifest, at.now)  # fmt: skip
         return _begun(session, server, upload)
+
+
+@router.get("/uploads")
+def underway(request: Request, who: Asking) -> AllUnderway:
+    """What one's team has begun to upload and not handed in: `POST /uploads` with the same manifest goes on with it."""
+    server, team = server_of(request), own_team(who)
+    with server.database.read() as session:
+        begun = [_underway(session, server, each) for each in uploads.of_team(session, team)]
+    return AllUnderway(uploads=begun, most=uploads.OPEN)
 
 
 @router.get("/uploads/{upload}")
@@ -95,6 +134,18 @@ def show(upload: str, request: Request, who: Asking) -> Begun:
     server = server_of(request)
     with server.database.read() as session:
         return _begun(session, server, uploads.find(session, upload, own_team(who)))
+
+
+@router.post("/uploads/{upload}/proofs")
+def prove(upload: str, body: Proofs, at: Calling) -> Begun:
+    """Show to have files that another team brought, which need not be sent then; what proves nothing stays missing."""
+    team = own_team(at.viewer)
+    with at.server.database.read() as session:
+        good = uploads.proved(session, at.server.storage, uploads.find(session, upload, team), body.proofs)
+    with at.server.database.write() as session:
+        found = uploads.find(session, upload, team)
+        uploads.mark_shown(session, team, good)
+        return _begun(session, at.server, found)
 
 
 @router.delete("/uploads/{upload}", status_code=204)
@@ -129,7 +180,7 @@ async def receive(
     if request.headers.get("content-type", "") != "application/offset+octet-stream":
         raise HTTPException(415, "a part is sent as application/offset+octet-stream")
     server, expected, team = server_of(request), _checksum(checksum), own_team(who)
-    most = server.settings.part
+    most, reserve = server.settings.part, server.settings.reserve
     size, here = await run_in_threadpool(_state, server, team, sha256)
     if here != offset or here == size:
         raise _elsewhere(here)
@@ -138,6 +189,7 @@ async def receive(
             raise _elsewhere(arriving.kept)
         try:
             async for piece in _pieces(request):
+                room.require_left(server.storage, reserve)
                 await run_in_threadpool(arriving.write, piece)
                 if arriving.at - arriving.kept > most and expected:
                     why = f"with a checksum it has at most {most:,} bytes"
@@ -149,6 +201,8 @@ async def receive(
                 await run_in_threadpool(arriving.keep)
             raise HTTPException(408, "the part broke off") from None
         await run_in_threadpool(arriving.keep, expected)
+        if arriving.kept == size:
+            await run_in_threadpool(_mark_shown, server, team, sha256)
         return Response(status_code=204, headers={"Upload-Offset": str(arriving.kept), "Tus-Resumable": TUS})
 
 
@@ -179,14 +233,30 @@ def create(
 
 def _begun(session: Session, server: Server, upload: Upload) -> Begun:
     lacks = [Missing(**each._asdict()) for each in uploads.missing(session, server.storage, upload)]
-    return Begun(id=upload.id, manifest=upload.manifest, track=upload.track, part=server.settings.part, missing=lacks)
+    return Begun(id=upload.id, title=uploads.title(server.storage, upload.manifest), manifest=upload.manifest,
+                 track=upload.track, part=server.settings.part, nonce=upload.nonce, missing=lacks)  # fmt: skip
+
+
+def _underway(session: Session, server: Server, upload: Upload) -> Underway:
+    lacks = uploads.missing(session, server.storage, upload)
+    return Underway(
+        id=upload.id, title=uploads.title(server.storage, upload.manifest), track=upload.track,
+        manifest=upload.manifest, begun=upload.created, expires=upload.expires, size=uploads.size(session, upload),
+        lacking=len(lacks), left=sum(each.size - each.offset for each in lacks),
+    )  # fmt: skip
 
 
 def _state(server: Server, team: str, sha256: str) -> tuple[int, int]:
     """The size of a file that the team uploads, and how much of it is here."""
     with server.database.read() as session:
-        size = uploads.size_of(session, team, sha256)
-    return size, size if server.storage.holds(sha256) else server.storage.arrived(team, sha256)
+        wanted = uploads.wanted_by(session, team, sha256)
+    whole = wanted.shown and server.storage.holds(sha256)
+    return wanted.size, wanted.size if whole else server.storage.arrived(team, sha256)
+
+
+def _mark_shown(server: Server, team: str, sha256: str) -> None:
+    with server.database.write() as session:
+        uploads.mark_shown(session, team, [sha256])
 
 
 def _elsewhere(here: int) -> Conflict:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from edgelm.errors import BadFile
+
+_ENTRY = 4096  # bytes that a file counts for at least: a disk has so many entries, too
 
 
 def read(root: Path, name: str, most: int, offset: int = 0) -> bytes:
@@ -45,12 +50,23 @@ def tail(path: Path, most: int) -> str:
 
 
 def size(folder: Path) -> int:
-    """Bytes that all files below a folder take on the disk; links are not followed."""
-    total = 0
-    for _, _, names, descriptor in os.fwalk(folder):
-        for name in names:
-            try:
-                total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_blocks * 512
-            except OSError:  # gone meanwhile
-                continue
+    """Bytes that all below a folder takes on the disk; without end where it cannot be looked at or is too deep."""
+    total, left = 0, [str(folder)]
+    while left:
+        try:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                        total += max(_ENTRY, entry.stat(follow_symlinks=False).st_blocks * 512)
+                        if entry.is_dir(follow_symlinks=False):
+                            left.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return sys.maxsize
     return total
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, however deep; what cannot be removed is left."""
+    subprocess.run(("rm", "--recursive", "--force", "--", str(folder)), capture_output=True, check=False)

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from edgelm import seccomp
 from edgelm.errors import Unsupported
-from edgelm.tasks.sandbox import packages, seccomp
+from edgelm.tasks.sandbox import packages
 from edgelm.tasks.sandbox.base import FirstProcess, Limits, Running, interpreter_words, pipe
 
 NOBODY = 65534  # the user that a program is inside, and outside if root started it

@@ -59,9 +59,16 @@ def upgrade() -> None:
         "blob",
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("whole", sa.Boolean(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sha256"),
+    )
+    op.create_table(
+        "head",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("signature", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
     )
     op.create_table(
         "phase",
@@ -78,6 +85,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("standings", sa.String(), nullable=False),
         sa.Column("entries", sa.String(), nullable=False),
+        sa.Column("decisions", sa.String(), nullable=False),
+        sa.Column("bundle", sa.String(), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("track", "number"),
@@ -88,7 +97,15 @@ def upgrade() -> None:
         sa.Column("body", sa.String(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("by_settings", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_table(
+        "switch",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "team",
@@ -146,10 +163,12 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
         sa.Column("proposed_by", sa.String(), nullable=False),
         sa.Column("seconded_by", sa.String(), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("applied", sa.BigInteger(), nullable=True),
+        sa.Column("withdrawn", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["proposed_by"],
             ["user.id"],
@@ -169,6 +188,14 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["team_id"], ["team.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("sha256"),
+    )
+    op.create_table(
+        "known",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("network", sa.String(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("user_id", "network"),
     )
     op.create_table(
         "login",
@@ -209,6 +236,7 @@ def upgrade() -> None:
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("body", sa.String(), nullable=False),
+        sa.Column("link", sa.String(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("tries", sa.BigInteger(), nullable=False),
         sa.Column("next_try", sa.BigInteger(), nullable=True),
@@ -222,6 +250,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("notice", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_notice_user_id"), ["user_id"], unique=False)
+        batch_op.create_index("notice_to_send", ["channel", "sent", "next_try"], unique=False)
 
     op.create_table(
         "reset",
@@ -261,7 +290,7 @@ def upgrade() -> None:
             ["user.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("team_id", "track", "manifest"),
+        sa.UniqueConstraint("team_id", "track", "phase", "manifest"),
     )
     with op.batch_alter_table("submission", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_submission_team_id"), ["team_id"], unique=False)
@@ -288,7 +317,9 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("manifest", sa.String(), nullable=False),
         sa.Column("track", sa.String(), nullable=False),
+        sa.Column("nonce", sa.String(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["team_id"],
             ["team.id"],
@@ -302,6 +333,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("upload", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_upload_team_id"), ["team_id"], unique=False)
+
+    op.create_table(
+        "webhook",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("team_id", sa.String(), nullable=True),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("secret", sa.String(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["team_id"], ["team.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["user.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("webhook", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_webhook_team_id"), ["team_id"], unique=False)
 
     op.create_table(
         "appeal",
@@ -328,11 +377,21 @@ def upgrade() -> None:
 
     op.create_table(
         "examination",
+        sa.Column("submission_id", sa.String(), nullable=False),
         sa.Column("track", sa.String(), nullable=False),
         sa.Column("team_id", sa.String(), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("submission_id", sa.String(), nullable=True),
+        sa.Column("due", sa.Boolean(), nullable=False),
+        sa.Column("drawn", sa.Boolean(), nullable=False),
+        sa.Column("material_id", sa.String(), nullable=True),
+        sa.Column("figures", sa.JSON(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["material_id"],
+            ["submission.id"],
+        ),
         sa.ForeignKeyConstraint(
             ["submission_id"],
             ["submission.id"],
@@ -341,8 +400,11 @@ def upgrade() -> None:
             ["team_id"],
             ["team.id"],
         ),
-        sa.PrimaryKeyConstraint("track", "team_id"),
+        sa.PrimaryKeyConstraint("submission_id"),
     )
+    with op.batch_alter_table("examination", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_examination_track"), ["track"], unique=False)
+
     op.create_table(
         "file",
         sa.Column("submission_id", sa.String(), nullable=False),
@@ -378,11 +440,15 @@ def upgrade() -> None:
         sa.Column("attempt", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("worker", sa.String(), nullable=True),
+        sa.Column("asked", sa.String(), nullable=False),
+        sa.Column("leased", sa.BigInteger(), nullable=True),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
         sa.Column("lease_ends", sa.BigInteger(), nullable=True),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("ended", sa.BigInteger(), nullable=True),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("result", sa.String(), nullable=True),
+        sa.Column("reached", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["submission_id"],
             ["submission.id"],
@@ -396,6 +462,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_submission_id"), ["submission_id"], unique=False)
+        batch_op.create_index("job_by_end", ["state", "kind", "ended"], unique=False)
         batch_op.create_index("job_to_take", ["state", "priority", "created"], unique=False)
 
     op.create_table(
@@ -427,8 +494,24 @@ def upgrade() -> None:
         sa.Column("upload_id", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("shown", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["upload_id"], ["upload.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("upload_id", "sha256"),
+    )
+    op.create_table(
+        "fingerprint",
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("sketch", sa.LargeBinary(), nullable=False),
+        sa.Column("answers", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id"),
+    )
+    op.create_table(
+        "kept",
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "sha256"),
     )
     op.create_table(
         "line",
@@ -461,10 +544,13 @@ def downgrade() -> None:
     """Remove them."""
     op.drop_table("progress")
     op.drop_table("line")
+    op.drop_table("kept")
+    op.drop_table("fingerprint")
     op.drop_table("wanted")
     op.drop_table("slot")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("job_to_take")
+        batch_op.drop_index("job_by_end")
         batch_op.drop_index(batch_op.f("ix_job_submission_id"))
 
     op.drop_table("job")
@@ -473,11 +559,18 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_file_sha256"))
 
     op.drop_table("file")
+    with op.batch_alter_table("examination", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_examination_track"))
+
     op.drop_table("examination")
     with op.batch_alter_table("appeal", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_appeal_submission_id"))
 
     op.drop_table("appeal")
+    with op.batch_alter_table("webhook", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_webhook_team_id"))
+
+    op.drop_table("webhook")
     with op.batch_alter_table("upload", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_upload_team_id"))
 
@@ -490,6 +583,7 @@ def downgrade() -> None:
     op.drop_table("submission")
     op.drop_table("reset")
     with op.batch_alter_table("notice", schema=None) as batch_op:
+        batch_op.drop_index("notice_to_send")
         batch_op.drop_index(batch_op.f("ix_notice_user_id"))
 
     op.drop_table("notice")
@@ -498,15 +592,18 @@ def downgrade() -> None:
 
     op.drop_table("member")
     op.drop_table("login")
+    op.drop_table("known")
     op.drop_table("invitation")
     op.drop_table("decision")
     op.drop_table("attempts")
     op.drop_table("worker")
     op.drop_table("user")
     op.drop_table("team")
+    op.drop_table("switch")
     op.drop_table("rule_set")
     op.drop_table("revision")
     op.drop_table("phase")
+    op.drop_table("head")
     op.drop_table("blob")
     op.drop_table("audit")
     op.drop_table("answered")

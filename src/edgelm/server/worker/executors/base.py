@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 OUT, LOG = "out.txt", "log.txt"  # what a step says on its standard output and error, in its folder
 Reason = Literal["exit", "memory", "time", "processes", "disk", "cancelled"]
+Use = Literal["hardly", "beside", "alone"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Step:
         folder: that `OUT` and `LOG` are written to; it is there.
         writes: the folder that the command may write to, if any.
         env: its whole environment.
+        use: of its machine's processors: hardly any, beside other steps, or alone among all steps on that machine. A
+            step that uses hardly any is a program of the worker's own, and runs where the worker does.
+        trial: a command that ends well wherever the step's box starts; of a step that has none, it is empty.
     """
 
     name: str
@@ -46,14 +50,20 @@ class Step:
     writes: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    use: Use = "hardly"
+    trial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a step ended: by itself with a code (below 0: by that signal), or because it went beyond a limit."""
+    """How a step ended: by itself with a code (below 0: by that signal), or because it went beyond a limit.
+
+    Where another machine ran it and it ended with a fault, `well` says whether its box starts there.
+    """
 
     reason: Reason
     code: int = 0
+    well: bool = True
 
 
 class Executor(Protocol):
@@ -68,7 +78,11 @@ class Executor(Protocol):
         ...
 
     def poll(self, handle: str) -> Ended | None:
-        """How it ended; None while it runs. Once it has ended, nothing that it started runs any more."""
+        """How it ended; None while it waits or runs. Once it has ended, nothing that it started runs any more.
+
+        Raises:
+            EdgelmError: where it ran is lost, or it never came to run.
+        """
         ...
 
     def cancel(self, handle: str) -> None:
