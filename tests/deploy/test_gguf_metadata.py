@@ -89,7 +89,6 @@ def test_a_head_size_of_its_own_is_kept() -> None:
         ("llama", {"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ("phi", {"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ("qwen3", {"attention_bias": True}, "output has a bias"),
-        ("qwen3", {"mlp_bias": True}, "feed-forward has biases"),
         ("phi", {"qk_layernorm": True}, "qk_layernorm"),
         ("qwen2", {"use_sliding_window": True, "max_window_layers": 1}, "sliding window"),
         ("qwen2", {"layer_types": ["full_attention", "sliding_attention"]}, "sliding window"),

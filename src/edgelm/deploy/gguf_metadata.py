@@ -26,17 +26,16 @@ class Family:
     own_head: bool = False  # reads `output.weight` even where the head is tied to the embedding
     rope_factors: bool = False  # reads one factor a frequency, which the llama3 scaling of positions needs
     output_bias: bool = False  # reads a bias on the attention's output
-    mlp_bias: bool = False
     activations: tuple[str, ...] = ("silu", "swish")
     partial_rotary: bool = False  # can rotate a part of each head
 
 
 FAMILIES = {
-    "llama": Family(gguf.MODEL_ARCH.LLAMA, interleaved=True, rope_factors=True, output_bias=True, mlp_bias=True),
+    "llama": Family(gguf.MODEL_ARCH.LLAMA, interleaved=True, rope_factors=True, output_bias=True),
     "qwen2": Family(gguf.MODEL_ARCH.QWEN2, square=True),
     "qwen3": Family(gguf.MODEL_ARCH.QWEN3),
     "phi": Family(
-        gguf.MODEL_ARCH.PHI2, square=True, own_head=True, output_bias=True, mlp_bias=True,
+        gguf.MODEL_ARCH.PHI2, square=True, own_head=True, output_bias=True,
         activations=("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), partial_rotary=True,
     ),
 }  # fmt: skip
@@ -71,7 +70,6 @@ def _misfits(family: Family, config: Mapping[str, Any], shape: Shape) -> list[st
             family.square and shape.heads * shape.head_size != shape.width,
         f"hidden_act is '{activation}', and must be '{family.activations[0]}'": activation not in family.activations,
         "the attention's output has a bias": shape.output_bias and not family.output_bias,
-        "the feed-forward has biases": shape.mlp_bias and not family.mlp_bias,
         "queries and keys are normalised (qk_layernorm)": config.get("qk_layernorm"),
         "layers attend through a sliding window": windowed or "sliding_attention" in (config.get("layer_types") or ()),
         f"positions are scaled by '{kind}'": kind not in _ROPE_NEEDS or (kind == "llama3" and not family.rope_factors),
