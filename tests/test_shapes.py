@@ -133,3 +133,10 @@ def test_rotary_settings_that_are_none_are_named() -> None:
         rope_parameters({"rope_scaling": "linear"})
     with pytest.raises(BadFile, match="rope_theta is 'much'"):
         rope_parameters({"rope_theta": "much"})
+
+
+@pytest.mark.parametrize("factor", [0.41, 0, 1.5, "half"])
+def test_a_part_of_a_head_that_cannot_be_rotated_in_pairs_is_named(factor: object) -> None:
+    with pytest.raises(BadFile, match="partial_rotary_factor") as caught:
+        shape_of({**PHI_2, "hidden_size": 32 * 32, "partial_rotary_factor": factor})
+    assert "even" in caught.value.why

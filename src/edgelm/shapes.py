@@ -69,6 +69,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         return _gpt2(config)
     width, heads = _dimension(config, "hidden_size"), _dimension(config, "num_attention_heads")
     ffn = _dimension(config, "intermediate_size")
+    if family == "phi":
+        _require_pairs(config, width // heads)
     # Only these stock classes read the keys; the others have their biases or have none, whatever config.json says.
     asked = family in ("llama", "qwen3") and bool(config.get("attention_bias"))
     return Shape(
@@ -129,6 +131,15 @@ def _gpt2(config: Mapping[str, Any]) -> Shape:
         tied=config.get("tie_word_embeddings") is not False,
         attention_bias=True, output_bias=True, mlp_bias=True,
     )  # fmt: skip
+
+
+def _require_pairs(config: Mapping[str, Any], head_size: int) -> None:
+    """Rotation is of pairs: the class fails at the first token where one is left over."""
+    factor = rope_parameters(config)["partial_rotary_factor"]
+    if not isinstance(factor, int | float) or not 0 < factor <= 1 or int(head_size * factor) % 2:
+        raise BadFile(f"config.json: partial_rotary_factor is {factor!r}",
+                      why=f"of a head's {head_size} dimensions an even number is rotated",
+                      mend="set partial_rotary_factor")  # fmt: skip
 
 
 def _dimension(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
