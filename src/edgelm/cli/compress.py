@@ -98,11 +98,12 @@ def compress(
         raise BadOption("compress needs steps", mend="depth:drop=2, for example, a recipe, or --fit 12GB")
     if out is not None and not plan:
         require_fresh(out)  # before the text is read
+    gpu = device == "cuda"  # what `auto` finds is not known before torch is loaded
     found: Found | None = None
     if fit or target_params:
         resident = sum(text.resident for text in texts())
-        looked = options | {"tokens": within(limit, tokens, partial(memory_of_search, base.config, text=resident)),
-                            "programs": programs_of(exports)}  # fmt: skip
+        takes = partial(memory_of_search, base.config, text=resident, gpu=gpu)
+        looked = options | {"tokens": within(limit, tokens, takes), "programs": programs_of(exports)}
         found = _searched(base, parsed, limit_of(fit, target_params), texts(), looked)
         parsed = found.steps
     if not plan:  # what cannot be done is said before the text is read
@@ -112,7 +113,7 @@ def compress(
     _warn_of_order(parsed)
     _warn_of_idle(parsed, rows)
     if plan:
-        needed = partial(forecast, base, rows, dtype=agreed, text=size_of_texts(calib or [], folder))
+        needed = partial(forecast, base, rows, dtype=agreed, text=size_of_texts(calib or [], folder), gpu=gpu)
         tokens = within(limit, tokens, lambda tokens: needed(tokens).memory)
         _show_plan(rows, needed(tokens), found, json)
         return

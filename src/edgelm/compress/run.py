@@ -100,7 +100,9 @@ def compress(
         raise MissingInput(f"{base.path} holds no weights", mend="give a whole checkpoint; --plan works without")
     require_one_head(base)
     place = device_of(device)
-    needed = partial(forecast, base, rows, dtype=agreed, text=sum(text.resident for text in texts))
+    needed = partial(
+        forecast, base, rows, dtype=agreed, text=sum(text.resident for text in texts), gpu=place.type == "cuda"
+    )
     asked, tokens = tokens, within(memory, tokens, lambda tokens: needed(tokens).memory)
     options = {
         "texts": [{"name": text.name, "sha256": text.sha256} for text in texts], "tokens": tokens,

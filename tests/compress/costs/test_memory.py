@@ -33,6 +33,27 @@ def test_a_limit_too_small_for_any_run_names_one_that_is_not() -> None:
     assert within(int(1.1e9), 9000, needed) > LEAST
 
 
+@pytest.mark.parametrize(("config", "layers", "vocab", "ffn", "taken"), [
+    ({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+      "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128_256, "max_position_embeddings": 8192},
+     28, 65_536, 9216, 22.86e9),
+    ({"model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+      "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152_064, "max_position_embeddings": 32768},
+     24, 76_032, 9472, 22.39e9),
+    ({"model_type": "phi", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 32,
+      "num_attention_heads": 32, "vocab_size": 51_200, "max_position_embeddings": 2048}, 28, 32_768, 8192, 19.21e9),
+], ids=["llama-3-8b", "qwen2-7b", "phi-2"])  # fmt: skip
+def test_what_three_runs_on_a_gpu_took_of_the_host_is_said(
+    config: dict[str, Any], layers: int, vocab: int, ffn: int, taken: float
+) -> None:
+    """As measured on an H200, with 262,144 tokens out of 0.14 GB of text (docs/benchmarks.md)."""
+    trimmed = {**config, "vocab_size": vocab}
+    shallow = {**trimmed, "num_hidden_layers": layers}
+    configs = [trimmed, shallow, {**shallow, "intermediate_size": ffn}]
+    said = memory.peak(config, configs, 262_144, 2, text=140_924_820, gpu=True)
+    assert taken < said < 1.05 * taken
+
+
 SOLVED = """
 import sys, torch
 from edgelm.compress import channels

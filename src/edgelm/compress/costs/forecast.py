@@ -28,7 +28,9 @@ class Forecast:
     exports: Exports
 
 
-def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype, text: int = 0) -> Forecast:
+def forecast(
+    base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype, text: int = 0, gpu: bool = False
+) -> Forecast:
     """The forecast of a planned recipe.
 
     Args:
@@ -37,12 +39,13 @@ def forecast(base: Checkpoint, rows: Sequence[Row], tokens: int, dtype: Dtype, t
         tokens: of calibration text.
         dtype: of the result's weights.
         text: bytes in memory of the text that is drawn from.
+        gpu: whether layers are run on one.
     """
     width = _BYTES[stored_dtype(base, dtype)]
     first, last = rows[0].shape, rows[-1].shape
     configs, steps = [row.config for row in rows[1:]], [parse("compress", row.step) for row in rows[1:]]
     return Forecast(
-        memory=memory.peak(base.config, configs, tokens, width, steps, text),
+        memory=memory.peak(base.config, configs, tokens, width, steps, text, gpu),
         disk=memory.disk(base.config, configs, width, steps),
         phone=phone.memory(last, width), phone_base=phone.memory(first, width),
         read=phone.read_per_token(last, width), read_base=phone.read_per_token(first, width),

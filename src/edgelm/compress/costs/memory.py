@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from edgelm.compress.base import Config, Step
-from edgelm.compress.costs.bounds import DOUBLE_BELOW, HELD, SLOPES, TRIALS
+from edgelm.compress.costs.bounds import DOUBLE_BELOW, HELD, SLOPES, TOGETHER, TRIALS
 from edgelm.compress.depth import Depth
 from edgelm.compress.heal import Heal
 from edgelm.compress.repair import Repair
@@ -16,6 +16,8 @@ from edgelm.train.costs.figures import size
 
 LEAST = 1024  # calibration tokens below which a run is refused rather than made smaller
 LIBRARIES = 900_000_000  # bytes of Python, torch and transformers, and tokenizers
+_CUDA = 500_000_000  # of what computes on a GPU, besides
+_FILLED = 0.9  # of TOGETHER tokens are there on average in what passes a layer of a GPU at once
 _SOLVING = 3.2  # F × F matrices at the most, whatever is kept: two sums and an inverse, or a sum and two of the fit
 _DOUBLE = 3.75  # of them where sums are in double precision: a product is brought to it before it is added
 _BESIDE = 4.3  # D × F matrices besides: a sum, and of the fit both sides, a product and the solution
@@ -25,9 +27,10 @@ _TRAINED = 16  # bytes of a parameter that learns: itself, its gradient and two 
 
 
 def peak(
-    base: Config, configs: Sequence[Config], tokens: int, width: int, steps: Sequence[Step] = (), text: int = 0
+    base: Config, configs: Sequence[Config], tokens: int, width: int, steps: Sequence[Step] = (), text: int = 0,
+    gpu: bool = False,
 ) -> int:  # fmt: skip
-    """Bytes of memory at the most, about, on a CPU; on a GPU what is not streams lies there.
+    """Bytes of this machine's memory at the most, about; what a GPU has of its own is not counted.
 
     Args:
         base: configuration of the base.
@@ -36,21 +39,31 @@ def peak(
         width: bytes of a stored weight.
         steps: what is done.
         text: bytes of the text that is drawn from, which stays in memory.
+        gpu: whether layers are run on one.
     """
     shape = shape_of(base)
     layer = 4 * layer_parameters(shape)
-    stream = 4 * tokens * shape.width
+    entered = 4 * tokens * shape.width
+    stream = _pinned(tokens, shape.width) if gpu else entered
     heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 4 * _LOGITS * shape.vocab
     walking = 3 * stream + 2 * layer + 3 * 4 * _SEQUENCE * shape.ffn
     others = [_other(step, shape, shape_of(configs[-1]), stream) for step in steps]
+    if gpu:  # where sums and solutions are: one waits here; what was entered is not given back to the system
+        return LIBRARIES + _CUDA + text + max(walking + entered + 4 * shape.ffn**2, heads + layer, *others, 0)
     return LIBRARIES + text + max(walking + _solving(shape, configs), heads + layer, *others, 0)
 
 
-def search(base: Config, tokens: int, text: int = 0) -> int:
+def _pinned(tokens: int, width: int) -> int:
+    """Bytes of a stream in pages that a GPU fetches from: torch rounds each block up to a power of two."""
+    block = 1 << (4 * TOGETHER * width - 1).bit_length()
+    return int(block * tokens / (_FILLED * TOGETHER))
+
+
+def search(base: Config, tokens: int, text: int = 0, gpu: bool = False) -> int:
     """Bytes of memory of a quick search, at the most: it looks at each layer as narrowing does."""
     shape = shape_of(base)
     narrow = {**base, "intermediate_size": shape.ffn // 2}
-    return peak(base, [narrow], tokens, 2, text=text)
+    return peak(base, [narrow], tokens, 2, text=text, gpu=gpu)
 
 
 def _solving(shape: Shape, configs: Sequence[Config]) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from edgelm.checkpoint import Checkpoint
 from edgelm.compress.base import Config, Tokens
 from edgelm.compress.config import keep_layers
+from edgelm.compress.costs.bounds import TOGETHER
 from edgelm.compress.stream.device import fast_products, home
 from edgelm.compress.stream.imported import imported
 from edgelm.compress.stream.layer import Layer, Passage, enter, normed, turned
@@ -26,7 +27,6 @@ from edgelm.shapes import shape_of
 from edgelm.stock import save_tensors
 
 CPU = torch.device("cpu")
-_TOGETHER = 2048
 
 
 class Model:
@@ -158,7 +158,7 @@ class Model:
     @property
     def together(self) -> int:
         """Tokens of several sequences that may pass a layer at once; 0: each sequence passes alone."""
-        return _TOGETHER if self.device.type == "cuda" else 0
+        return TOGETHER if self.device.type == "cuda" else 0
 
     def final_states(self, batches: Sequence[Tokens], progress: Callable[[int, int], object]) -> list[Tensor]:
         """The normalised states of sequences that the head reads, each (T × D), in the host's memory; all layers run.
