@@ -21,6 +21,8 @@ import psycopg
 from edgelm.server.database import Database
 
 START = 1_735_689_600_000_000  # 2025-01-01 UTC, in microseconds
+ON_SLOW_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+ON_BOTH = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
@@ -174,9 +176,9 @@ def postgresql_url(postgresql: str, tmp_path: Path) -> Iterator[str]:
     _execute(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", ON_SLOW_POSTGRESQL])
 def url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database, of each kind in turn."""
+    """The address of an empty database, of each kind in turn; both are always tried where it matters (`ON_BOTH`)."""
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 

@@ -16,6 +16,10 @@ from edgelm.server.audit import SYSTEM
 from edgelm.server.database import Database
 from edgelm.server.tables import Announcement, Table
 
+from .conftest import ON_BOTH
+
+pytestmark = ON_BOTH
+
 
 def announce(database: Database, title: str) -> None:
     with database.write() as session:

@@ -19,6 +19,11 @@ from edgelm.server.database import Database
 from edgelm.server.refusals import Conflict, Refused
 from edgelm.server.tables import Slot, Submission
 
+from ..conftest import ON_BOTH
+
+pytestmark = ON_BOTH
+
+
 PLACE = ("red", "compression", "scored")
 MakeSubmission = Callable[..., str]
 

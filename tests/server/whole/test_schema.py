@@ -22,6 +22,8 @@ from edgelm.server.settings import Settings
 from edgelm.server.state import Server
 from edgelm.server.tables import Job, Member, Phase, Submission, Team, User, Worker
 
+from ..conftest import ON_SLOW_POSTGRESQL
+
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 NOW = 1_735_689_600_000_000
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
@@ -35,7 +37,7 @@ _KNOWN = {  # what stands for any parameter of that name, so that calls get beyo
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", ON_SLOW_POSTGRESQL])
 def known(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
     """The application of a competition under way, and the headers by which it knows each of those who ask."""
     url = request.getfixturevalue("made_postgresql")("schema") if request.param == "postgresql" else ""

@@ -14,6 +14,11 @@ from edgelm.server.leases import Leases
 from edgelm.server.refusals import Conflict, NotThere
 from edgelm.server.tables import Audit, Job, Line, Progress, Worker
 
+from ..conftest import ON_BOTH
+
+pytestmark = ON_BOTH
+
+
 LEASE = 60  # seconds
 
 

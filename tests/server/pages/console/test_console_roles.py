@@ -13,6 +13,7 @@ import pytest
 from edgelm.server import pages
 from edgelm.server.access import LADDER
 
+from ...conftest import ON_SLOW_POSTGRESQL
 from ..conftest import EVIL
 from ..test_pages import Inline
 
@@ -122,7 +123,7 @@ def test_forms_of_the_console_are_nobody_elses(busy: Any) -> None:
                 assert answer.status_code == 404 and "no such page" in answer.text, to
 
 
-@pytest.mark.parametrize("arena", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("arena", ["sqlite", ON_SLOW_POSTGRESQL], indirect=True)
 @pytest.mark.parametrize("text", ["", "\0", "\ufffe\u202e", "x" * 20_000, EVIL, "-1"])
 def test_no_form_makes_a_fault(busy: Any, text: str) -> None:
     eve = busy.user("eve", "admin")
