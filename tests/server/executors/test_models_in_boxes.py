@@ -1,16 +1,18 @@
-"""Twelve submissions of real models, which are asked and measured in the real box on each cluster's nodes.
+"""Submissions of real models, which are asked and measured in the real box on each cluster's nodes.
 
-`edgelm worker` does all of it, and one is killed. What was measured never comes twice: the standings are compared with
-the speeds that the local executor has measured.
+EDGELM_MODELS sets their number. `edgelm worker` does all of it, and one is killed. What was measured never comes twice:
+the standings are compared with the speeds that the local executor has measured.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,16 @@ from ..whole.contest import RIVERS, Contest, held, quick
 from ..whole.packages import Packer
 from .ranking import evaluated, ranked
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-MANY, TRACK = 12, "compression"
+MANY, TRACK = int(os.environ.get("EDGELM_MODELS", "4")), "compression"
 LEASE = 15  # seconds; longer than a node waits for a sign of its worker
 Hold = Callable[[str], contextlib.AbstractContextManager[Contest]]
 
 
 @pytest.fixture
 def hold(models: Sequence[Path], key: Path, clock: Any, tmp_path: Path) -> Hold:
-    """`hold(name)`: a competition on a new server, in which twelve packages wait; the same ones each time."""
+    """`hold(name)`: a competition on a new server, in which the packages wait; the same ones each time."""
     began = clock.now
 
     @contextlib.contextmanager
@@ -76,7 +78,8 @@ def work(contest: Contest, data: Path, executor: str, *, kill: bool = False) -> 
     """Workers do all that waits; the first is killed in the middle of two of the evaluations."""
     if kill:
         first = subprocess.Popen(words(contest, data, executor), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while count(contest, kind="evaluate", state="done") < 3 or not count(contest, kind="evaluate", state="leased"):
+        evaluations = partial(count, contest, kind="evaluate")
+        while evaluations(state="done") < MANY // 4 or not evaluations(state="leased"):
             assert first.poll() is None
             time.sleep(0.1)
         first.kill()

@@ -30,7 +30,7 @@ from .contest import OF, RIVERS, TRACKS, Contest, held, quick
 from .packages import Packer
 from .playing import Remembering, Repeating
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

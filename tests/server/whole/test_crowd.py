@@ -44,10 +44,10 @@ from .hosting import hosted
 from .packages import Packer, carded
 from .playing import Playing, reached
 
-TEAMS, EACH, WORKERS, UPLOADERS = int(os.environ.get("EDGELM_TEAMS", "12")), 3, 8, 4
+TEAMS, EACH, WORKERS, UPLOADERS = int(os.environ.get("EDGELM_TEAMS", "6")), 3, 8, 4
 RULES = "miniature:tasks=commonsenseqa+gsm8k+chid,prompt_tokens=16,generated_tokens=4"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
