@@ -29,8 +29,8 @@ from edgelm.score.tolerance import variance
 from edgelm.server import blobs
 from edgelm.server.clock import moment
 from edgelm.server.fields import Digest
-from edgelm.server.queue import DONE
-from edgelm.server.records import EVALUATE, SCORED, has_result
+from edgelm.server.queue import DONE, has_result
+from edgelm.server.records import EVALUATE, SCORED
 from edgelm.server.state import Server
 from edgelm.server.storage import Storage
 from edgelm.server.tables import Job, Kept, Phase, Revision, Submission, Team
@@ -222,7 +222,7 @@ def _is_read(storage: Storage, rules: Rules, one: Counted) -> bool:
 
 def stands(session: Session, submission: Submission) -> bool:
     """Whether a result of it counts, though an evaluation anew may be under way or have failed."""
-    return submission.state in _STANDING and has_result(session, submission)
+    return submission.state in _STANDING and has_result(session, submission.id)
 
 
 def counted(session: Session, track: str | None = None) -> list[Counted]:

@@ -90,6 +90,9 @@ def rerun(session: Session, server: Server, actor: Actor, submission_id: str, re
     before = _evaluations(session, submission)
     if not before:
         raise Conflict(f"submission {submission_id} was never evaluated")
+    if submission.state not in states.ENDED:
+        raise Conflict(f"submission {submission_id} is {submission.state}", why="its evaluation has not ended",
+                       mend="wait until it has, or cancel it")  # fmt: skip
     if submission.state != records.SCORED:  # what counts has its slot
         _hold_slot(session, server, submission)
     job = records.evaluation(session, actor, submission, len(before) + 1, now)

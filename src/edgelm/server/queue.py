@@ -200,6 +200,12 @@ def cancel(session: Session, actor: Actor, submission_id: str, now: int, reason:
     return jobs
 
 
+def has_result(session: Session, submission_id: str) -> bool:
+    """Whether an evaluation of a submission has ended well, whatever came after that."""
+    done = select(Job.id).filter_by(submission_id=submission_id, kind="evaluate", state=DONE)
+    return session.scalar(done.limit(1)) is not None
+
+
 def place(session: Session, job: Job) -> int:
     """How many jobs are before a waiting one, whatever their tags."""
     return session.scalar(select(func.count()).select_from(Job).where(*before(job))) or 0

@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import delete, select
+import structlog
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import shown
@@ -20,12 +21,14 @@ from edgelm.server import notices, queue, slots, states
 from edgelm.server.audit import SYSTEM, Actor
 from edgelm.server.clock import SECOND
 from edgelm.server.leases import Leases
+from edgelm.server.refusals import Conflict
 from edgelm.server.tables import Finding, Job, Kept, Phase, Submission
 
 CHECK, EVALUATE = "check", "evaluate"
 SMOKE: queue.Kind = "smoke"
 SCORED = "scored"  # the kind of phase whose packages are evaluated
 Fault = Literal["platform", "participant"]
+_log = structlog.get_logger("edgelm.server")
 _PAUSES = (600, 1800, 5400)  # seconds before each further try of what needs a host that is away
 
 
@@ -131,15 +134,9 @@ def failed(
         if job.kind != CHECK:
             states.move(session, actor, submission, "queued", now, sentence=sentence)
         return
-    if not has_result(session, submission):  # otherwise an earlier result goes on counting
+    if not queue.has_result(session, submission.id):  # otherwise an earlier result goes on counting
         slots.release(session, submission, "platform-fault")
     states.move(session, actor, submission, "failed", now, code=code, sentence=sentence, fault=fault)
-
-
-def has_result(session: Session, submission: Submission) -> bool:
-    """Whether an evaluation of it has ended well, whatever came after that."""
-    done = select(Job.id).filter_by(submission_id=submission.id, kind=EVALUATE, state=queue.DONE)
-    return session.scalar(done.limit(1)) is not None
 
 
 def left(session: Session, actor: Actor, job: Job, now: int) -> None:
@@ -153,7 +150,11 @@ def reap(session: Session, leases: Leases, now: int) -> int:
     """Take back the jobs of workers that were silent for too long; how many there were."""
     lost = queue.silent(session, leases)
     for job in lost:
-        failed(session, SYSTEM, job, "platform", "platform-fault", queue.SILENT, now)
+        try:
+            with session.begin_nested():
+                failed(session, SYSTEM, job, "platform", "platform-fault", queue.SILENT, now)
+        except Conflict as error:  # whatever is wrong with one must not keep all workers waiting
+            _log.error("lost job stays", job=job.id, error=str(error))
     return len(lost)
 
 

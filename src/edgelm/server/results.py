@@ -12,6 +12,7 @@ from edgelm.rules.base import Rules
 from edgelm.score.entries import Beside, Entry, Score, SlotModel, Whole, ineligibility, without_holdouts
 from edgelm.score.exact import decimals
 from edgelm.score.standings import Standings, TaskResult
+from edgelm.score.states import STATES, State
 from edgelm.server import boards, claims, entries, sight, sources
 from edgelm.server.access import Viewer
 from edgelm.server.entries import ModelResult
@@ -65,7 +66,7 @@ class ResultView(Body):
     team: str
     title: str
     track: str
-    state: str  # of the board
+    state: str  # of the board; at most frozen where that has not published this result
     revision: int
     review: str | None
     reasons: list[str] | None  # why it is out of competition; in it if empty
@@ -83,8 +84,7 @@ def result(session: Session, server: Server, viewer: Viewer, submission_id: str)
     """
     one = session.get(Submission, submission_id)
     row = boards.latest(session, one.track) if one else None
-    entry = _entry(session, server, one, row) if one else None
-    state = boards.board_of(server.storage, row).state
+    entry, state = _entry(session, server, one, row) if one else (None, sight.ALWAYS)
     if one is None or entry is None or not sight.sees(viewer, "scores", state, one.team_id):
         raise NotThere("there is no such result", why="or none that you may see yet")
     open_ = sight.sees(viewer, "holdouts", state, one.team_id)
@@ -108,11 +108,15 @@ def result(session: Session, server: Server, viewer: Viewer, submission_id: str)
     )  # fmt: skip
 
 
-def _entry(session: Session, server: Server, one: Submission, row: Revision | None) -> Entry | None:
-    """Its entry as the board has it; if it ended after the board was frozen, as it is."""
-    held = boards.entries_of(server.storage, row.entries) if row else ()
-    both = (*held, *entries.gathered(session, server, one.track).entries)
-    return next((entry for entry in both if entry.submission == one.id), None)
+def _entry(session: Session, server: Server, one: Submission, row: Revision | None) -> tuple[Entry | None, State]:
+    """Its entry as the board has it, and the board's state; if it ended after that was frozen, as it is, and frozen."""
+    state = boards.board_of(server.storage, row).state
+    for entry in boards.entries_of(server.storage, row.entries) if row else ():
+        if entry.submission == one.id:
+            return entry, state
+    found = entries.gathered(session, server, one.track).entries
+    unpublished = min(state, "frozen", key=STATES.index)
+    return next((entry for entry in found if entry.submission == one.id), None), unpublished
 
 
 def _reasons(rules: Rules, entry: Entry, standings: Standings | None) -> list[str]:

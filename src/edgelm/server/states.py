@@ -4,8 +4,9 @@
        │  └────▶ refused                     └──────▶ failed
        └─ all but those that ended ──▶ withdrawn, cancelled
 
-Scored, failed and cancelled ones are queued again when an organiser has them run anew, and a check that failed is made
-again; a scored one can be withdrawn until its phase closes. A package of the preliminary review stays accepted.
+Scored, failed and cancelled ones are queued again when an organiser has them run anew; where that is cancelled, what
+was scored is scored again. A check that failed is made again; a scored one can be withdrawn until its phase closes. A
+package of the preliminary review stays accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edgelm.server.tables import Phase, Submission
 NEXT = {
     "checking": ("accepted", "refused", "failed", "withdrawn", "cancelled"),
     "accepted": ("queued", "withdrawn", "cancelled"),
-    "queued": ("running", "failed", "withdrawn", "cancelled"),
+    "queued": ("running", "scored", "failed", "withdrawn", "cancelled"),
     "running": ("scored", "failed", "queued", "withdrawn", "cancelled"),
     "scored": ("queued", "withdrawn"),
     "failed": ("queued", "checking"),
@@ -88,9 +89,15 @@ def withdraw(session: Session, actor: Actor, submission: Submission, now: int) -
 def cancel(session: Session, actor: Actor, submission: Submission, reason: str, now: int) -> None:
     """End a submission by the organisers' will; its slot is free again.
 
+    One that was evaluated before, and is evaluated anew, is scored as it was.
+
     Raises:
         Conflict: it has ended already.
     """
+    if submission.state in ("queued", "running") and queue.has_result(session, submission.id):
+        move(session, actor, submission, "scored", now, code="scored", sentence=reason)
+        queue.cancel(session, actor, submission.id, now, reason)
+        return
     _end(session, actor, submission, "cancelled", "cancellation", now, sentence=reason, fault="organiser")
 
 

@@ -58,6 +58,18 @@ def test_all_is_seen_from_the_provisional_board_on(competition, own, published):
         assert result["models"]["base"]["tasks"]["secret"]["score"] == str(OTHER), asker
 
 
+@pytest.mark.parametrize("state", ["provisional", "final"])
+def test_what_ended_after_the_board_was_frozen_is_shown_as_that_was(competition, server, own, published, state):
+    published(state)
+    late = competition.scored("green", (1, 1, 1), (1, 1, 1), 1, 71)
+    entries.prepare(server)
+    for asker in ASKERS:
+        shown = asking(competition, asker).get(f"/results/{late}")
+        seen = asker in ("reviewer", "organiser", "admin")
+        assert (shown.status_code, "71" in _without_ids(shown.text)) == (200 if seen else 404, False), asker
+        assert not seen or shown.json()["state"] == "frozen"
+
+
 def test_results_are_the_teams_and_reviewers_before_that(competition, own, published):
     published("live")
     seen = {asker: asking(competition, asker).get(f"/results/{own}").status_code for asker in ASKERS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from edgelm.server import queue, records, slots
+from edgelm.server import entries, queue, records, slots
 from edgelm.server.audit import SYSTEM
 from edgelm.server.journals import Journals
 from edgelm.server.keys import digest
@@ -229,3 +229,38 @@ def test_a_cancelled_submission_that_is_run_anew_takes_a_slot_again(competition,
             slots.reserve(session, server.rules, session.get_one(Submission, other))
     refused = ada.post(f"/admin/submissions/{submission}/rerun", json=WHY)
     assert (refused.status_code, refused.json()["code"]) == (409, "SUB-03")
+
+
+def test_what_runs_is_not_run_anew(server, submission, ada, lease, finish):
+    job = lease()
+    refused = ada.post(f"/admin/submissions/{submission}/rerun", json=WHY)
+    assert refused.status_code == 409 and "running" in refused.text
+    finish(job)
+    assert [state for _, state, _ in jobs(server)] == ["done"]
+
+
+def test_a_run_anew_that_is_cancelled_leaves_what_was_scored(server, submission, ada, lease, finish):
+    finish(lease())
+    before = slot(server)
+    for leased in (False, True):
+        assert ada.post(f"/admin/submissions/{submission}/rerun", json=WHY).status_code == 201
+        assert not leased or lease()
+        assert ada.post(f"/admin/submissions/{submission}/cancel", json=WHY).json()["state"] == "scored"
+        assert slot(server) == before
+        with server.database.read() as session:
+            assert [one.submission for one in entries.counted(session)] == [submission]
+            assert session.get_one(Submission, submission).code == "scored"
+        assert lease() is None
+
+
+def test_one_lost_job_that_cannot_be_taken_back_keeps_no_worker_waiting(competition, server, submission, lease):
+    lease()
+    waiting = competition.scored("blue")
+    with server.database.write() as session:
+        session.get_one(Submission, submission).state = "queued"  # which does not follow on itself
+        one = session.get_one(Submission, waiting)
+        one.state = "accepted"
+        records.evaluation(session, SYSTEM, one, 2, server.clock())
+    competition.clock.pass_seconds(10**6)
+    server.leases._steady = lambda: 10**9
+    assert lease()["submission"] == waiting
