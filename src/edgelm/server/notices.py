@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from edgelm.server.tables import Member, Notice, User, Webhook, new_id
@@ -33,10 +33,17 @@ def tell(session: Session, users: Iterable[User], subject: str, body: str, now: 
         post(session, webhook, subject, body, now, event)
 
 
-def tell_address(session: Session, email: str, subject: str, body: str, now: int, link: str = "") -> None:
+def tell_address(
+    session: Session, email: str, subject: str, body: str, now: int, link: str = "", event: str = ""
+) -> None:
     """Tell someone by mail who may have no account; a link that bears a secret is kept until it is sent."""
-    session.add(Notice(event=new_id(), channel="mail", target=email, subject=subject, body=body, link=link,
+    session.add(Notice(event=event or new_id(), channel="mail", target=email, subject=subject, body=body, link=link,
                        created=now))  # fmt: skip
+
+
+def take_back(session: Session, event: str) -> None:
+    """Send no more mail of what happened; what was sent stays."""
+    session.execute(delete(Notice).where(Notice.event == event, Notice.channel == "mail", Notice.sent.is_(None)))
 
 
 def post(session: Session, webhook: Webhook, subject: str, body: str, now: int, event: str = "") -> None:

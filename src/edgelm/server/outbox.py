@@ -4,6 +4,10 @@ A message is claimed in a transaction of its own before it is sent, so that two 
 same. The claim ends by itself: what a process had claimed when it was killed is sent again. Each message is thus sent
 at least once, and twice only where the process died between the other side's word and our note of it; it bears the
 same id then, by which a reader knows it again.
+
+Targets take turns: after each message to one, whatever came of it, what else waits for it is due from then on, and so
+comes after all that was due before. However much one is sent, and however slow it is, no message waits for more than
+one to each of the others.
 """
 
 from __future__ import annotations
@@ -59,10 +63,10 @@ def send(server: Server, channel: str, carry: Carry) -> int:
     return taken
 
 
-def waiting(session: Session, channel: str, now: int) -> int:
-    """How many messages of a channel wait to be sent, now or later; those that were given up are left out."""
+def waiting(session: Session, channel: str, now: int, *which: ColumnElement[bool]) -> int:
+    """How many messages of a channel (of them, which) wait to be sent, now or later; not those that were given up."""
     later = or_(Notice.next_try.is_(None), Notice.next_try < Notice.created + KEPT)
-    return session.scalar(select(func.count()).select_from(Notice).where(*_unsent(channel, now), later)) or 0
+    return session.scalar(select(func.count()).select_from(Notice).where(*_unsent(channel, now), later, *which)) or 0
 
 
 def give_up(server: Server, channel: str) -> None:
@@ -94,7 +98,8 @@ def _claimed(server: Server, channel: str) -> Notice | None:
         if session.scalars(due.limit(1)).first() is None:
             return None
     with server.database.write() as session:
-        notice = session.scalars(due.order_by(Notice.tries, Notice.created, Notice.id).limit(1)).first()
+        since = func.coalesce(Notice.next_try, Notice.created)
+        notice = session.scalars(due.order_by(since, Notice.tries, Notice.created, Notice.id).limit(1)).first()
         if notice is not None:
             notice.tries, notice.next_try = notice.tries + 1, now + CLAIM
         return notice
@@ -115,8 +120,9 @@ def _carried(notice: Notice, carry: Carry) -> Undelivered | None:
 
 
 def _settle(session: Session, notice: Notice, failure: Undelivered | None, now: int) -> None:
-    """Note what became of a message that was claimed."""
-    this = update(Notice).where(Notice.id == notice.id)
+    """Note what became of a message that was claimed; the turn is another target's."""
+    this, same = update(Notice).where(Notice.id == notice.id), Notice.target == notice.target
+    _put_off(session, now, *_unsent(notice.channel, now), same)
     if failure is None:
         session.execute(this.values(sent=now, next_try=None, link=""))
         return
@@ -127,10 +133,11 @@ def _settle(session: Session, notice: Notice, failure: Undelivered | None, now: 
     until = now + min(LONGEST, FIRST << min(notice.tries - 1, 10))
     session.execute(this.values(next_try=until))
     if failure.others:
-        place = () if notice.channel == "mail" else (Notice.target == notice.target,)
-        session.execute(
-            update(Notice)
-            .where(Notice.channel == notice.channel, Notice.sent.is_(None), *place)
-            .where(or_(Notice.next_try.is_(None), Notice.next_try < until))
-            .values(next_try=until)
-        )
+        place = () if notice.channel == "mail" else (same,)
+        _put_off(session, until, *_unsent(notice.channel, now), *place)
+
+
+def _put_off(session: Session, until: int, *which: ColumnElement[bool]) -> None:
+    """Have messages be due from then on, unless they are later."""
+    earlier = or_(Notice.next_try.is_(None), Notice.next_try < until)
+    session.execute(update(Notice).where(*which, earlier).values(next_try=until))

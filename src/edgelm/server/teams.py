@@ -147,7 +147,8 @@ def invite(
     audit.record(session, actor, "team.invite", team.id, now, after=email)
     subject = f"You are invited to the team {team.name}"
     body = "Log in or register with this address, then open this link."
-    notices.tell_address(session, email, subject, body, now, f"{url}/join?team={team.id}&secret={secret}")
+    link = f"{url}/join?team={team.id}&secret={secret}"
+    notices.tell_address(session, email, subject, body, now, link, found.sha256)
     return found, secret
 
 
@@ -157,7 +158,7 @@ def invitations(session: Session, team_id: str) -> list[Invitation]:
 
 
 def take_back(session: Session, actor: Actor, team_id: str, sha256: str, now: int) -> None:
-    """Take an invitation back.
+    """Take an invitation back, and its mail if that was not sent yet.
 
     Raises:
         Forbidden: they are not the captain.
@@ -168,6 +169,7 @@ def take_back(session: Session, actor: Actor, team_id: str, sha256: str, now: in
     if found is None or found.team_id != team.id:
         raise NotThere("there is no such invitation", mend="see those of the team")
     session.delete(found)
+    notices.take_back(session, found.sha256)
     audit.record(session, actor, "team.invite.take-back", team.id, now, before=found.email)
 
 

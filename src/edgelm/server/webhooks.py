@@ -6,13 +6,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from edgelm.check.fetch import address_problem
-from edgelm.server import audit, notices, teams
+from edgelm.server import audit, notices, outbox, teams
 from edgelm.server.audit import Actor
 from edgelm.server.keys import new_key
 from edgelm.server.refusals import Conflict, NotThere, Refused
 from edgelm.server.tables import Notice, Webhook
 
 MOST = 5  # of a team, or of the organisers
+_TEST = "test"  # the subject of a message that tells of nothing
 
 
 def create(session: Session, actor: Actor, team_id: str | None, url: str, now: int) -> Webhook:
@@ -66,9 +67,13 @@ def test(session: Session, actor: Actor, team_id: str | None, webhook_id: str, n
 
     Raises:
         Forbidden, NotThere: they are not the captain, or there is no such webhook of theirs.
+        Conflict: the one before was not taken yet.
     """
     webhook = _find(session, actor, team_id, webhook_id)
-    notices.post(session, webhook, "test", "This webhook works.", now)
+    if outbox.waiting(session, "webhook", now, Notice.target == webhook.id, Notice.subject == _TEST):
+        raise Conflict("a test is on its way there already", why="it was not taken yet, and is tried again until it is",
+                       mend="wait until it is taken, or make the webhook anew")  # fmt: skip
+    notices.post(session, webhook, _TEST, "This webhook works.", now)
     audit.record(session, actor, "webhook.test", webhook.id, now)
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +151,54 @@ def test_a_message_that_always_fails_does_not_stop_the_others(server: Server, cl
     clock.pass_seconds(MINUTE)
     outbox.send(server, "mail", carry)
     assert sorted(sent) == ["message 1", "message 2", "message 3"]
+
+
+@pytest.mark.parametrize("failure", [None, Undelivered("not this one"), Undelivered("none", others=True)])
+def test_targets_take_turns_however_slow_some_are_and_whatever_comes_of_it(
+    server: Server, clock: Any, monkeypatch: pytest.MonkeyPatch, failure: Undelivered | None
+) -> None:
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: clock() / 1e6))
+    tried: list[str] = []
+
+    def post(target: str, number: int = 1) -> None:
+        with server.database.write() as session:
+            for _ in range(number):
+                notices.post(session, session.get_one(Webhook, target), "scored", "", server.clock())
+
+    def carry(notice: Notice) -> None:
+        tried.append(notice.target)
+        post(notice.target)  # and there is more to come
+        if notice.target != "quick":
+            clock.pass_seconds(19)  # this alone takes a whole pass
+            if failure:
+                raise failure
+        clock.pass_seconds(1)
+
+    with server.database.write() as session:
+        for name in ("slow", "slower", "quick"):
+            session.add(Webhook(id=name, team_id=None, user_id="olga", url="", secret="", created=0))
+    post("slow", 20)
+    post("slower", 20)
+    clock.pass_seconds(1)
+    post("quick")
+    for _ in range(3):
+        outbox.send(server, "webhook", carry)
+    assert sorted(tried[:3]) == ["quick", "slow", "slower"]
+
+
+def test_messages_to_one_target_keep_their_order(server: Server, clock: Any) -> None:
+    subjects = [f"message {number}" for number in range(5)]
+    sent: list[str] = []
+
+    def carry(notice: Notice) -> None:
+        clock.pass_seconds(1)
+        sent.append(notice.subject)
+
+    for number in range(5):
+        tell(server, number)
+        clock.pass_seconds(1)
+    outbox.send(server, "mail", carry)
+    assert sent == subjects
 
 
 def test_what_will_never_be_taken_is_given_up(server: Server, clock: Any) -> None:

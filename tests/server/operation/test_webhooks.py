@@ -128,12 +128,31 @@ def test_a_test_is_posted_and_nothing_to_one_that_was_removed(server: Server) ->
     with server.database.write() as session:
         one = webhooks.create(session, ANN, "red", URL, START).id
         webhooks.test(session, ANN, "red", one, START)
-        webhooks.test(session, ANN, "red", one, START)
+        notices.tell(session, notices.members(session, "red"), "scored", "", START)
         webhooks.remove(session, ANN, "red", one, START)
     refuse = pytest.fail
     assert outbox.send(server, "webhook", Post(server, refuse, refuse)) == 0
     with server.database.read() as session:
         assert outbox.waiting(session, "webhook", START) == 0
+
+
+def test_a_test_waits_for_the_one_before(asked: Asked, server: Server, clock: Any) -> None:
+    first, other = (asked("ann", "POST", "/teams/red/webhooks", json={"url": f"{URL}{number}"}).json()["id"]
+                    for number in range(2))  # fmt: skip
+
+    def test(webhook: str) -> Any:
+        return asked("ann", "POST", f"/teams/red/webhooks/{webhook}/test")
+
+    def refuse(notice: Notice) -> None:
+        raise Undelivered("down")
+
+    assert [test(first).status_code for _ in range(3)] == [201, 409, 409] and test(other).status_code == 201
+    outbox.send(server, "webhook", refuse)
+    refused = test(first).json()
+    assert "on its way" in refused["what"] and "not taken yet" in refused["why"] and "anew" in refused["mend"]
+    clock.pass_seconds(60)
+    assert sorted(posted(server)) == sorted([(first, "test"), (other, "test")])
+    assert test(first).status_code == 201
 
 
 @pytest.mark.parametrize("place", [

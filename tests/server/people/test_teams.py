@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from edgelm.server import teams
+from edgelm.server import outbox, teams
+from edgelm.server.outbox import Undelivered
 from edgelm.server.tables import Invitation, Member, Notice, Phase, Slot, Team, Upload
 
 CERTIFIED = {"only_team": True, "student": False}
@@ -108,6 +109,60 @@ def test_one_address_gets_few_invitations(site: Any) -> None:
     answers = [invite(captain, team, "bob@example.org").status_code for _ in range(4)]
     answers += [invite(blue, other, "bob@example.org").status_code for _ in range(2)]
     assert answers == [*[201] * 5, 429] and invite(blue, other, "eve@example.org").status_code == 201
+
+
+def test_a_team_sends_few_invitations_taken_back_or_not(site: Any) -> None:
+    team, captain, member = site.team("Red", "ann", "bob")
+    other, blue = site.team("Blue", "bea")
+    assert {invite(member, team, "eve@example.org").status_code for _ in range(21)} == {403}  # and uses nothing up
+    answers = []
+    for number in range(21):
+        made = invite(captain, team, f"stranger{number}@example.org")
+        answers.append(made.status_code)
+        if made.status_code == 201:
+            assert captain.delete(f"/teams/{team}/invitations/{made.json()['id']}").status_code == 200
+    assert answers == [*[201] * 20, 429] and "20 per 1 day" in made.json()["why"]
+    assert captain.get(f"/teams/{team}").json()["invitations"] == []  # the last one is not there either
+    assert invite(blue, other, "stranger20@example.org").status_code == 201
+
+
+def test_a_captain_who_founds_teams_anew_sends_no_more_invitations(site: Any) -> None:
+    ann, answers = site.user("ann"), []
+    for number in range(6):
+        team = register(ann).json()["id"]
+        answers += [invite(ann, team, f"stranger{number}-{one}@example.org").status_code for one in range(4)]
+        assert ann.delete(f"/teams/{team}/members/{ann.id}").status_code == 200
+    assert answers == [*[201] * 20, *[429] * 4]
+
+
+def test_an_invitation_that_is_taken_back_is_not_sent(site: Any) -> None:
+    team, captain = site.team("Red", "ann")
+    sent: list[str] = []
+
+    def waiting() -> list[str]:
+        with site.server.database.read() as session:
+            return list(session.scalars(select(Notice.target).where(Notice.sent.is_(None)).order_by(Notice.target)))
+
+    for name in ("bob", "bea", "eve"):
+        made = invite(captain, team, f"{name}@example.org")
+        if name == "bob":
+            outbox.send(site.server, "mail", lambda notice: sent.append(notice.target))
+        if name != "eve":
+            captain.delete(f"/teams/{team}/invitations/{made.json()['id']}")
+    assert (sent, waiting()) == (["bob@example.org"], ["eve@example.org"])
+
+
+def test_an_invitation_that_is_taken_back_while_it_is_sent_is_not_sent_again(site: Any, clock: Any) -> None:
+    team, captain = site.team("Red", "ann")
+    made = invite(captain, team, "bob@example.org").json()["id"]
+
+    def carry(notice: Notice) -> None:
+        captain.delete(f"/teams/{team}/invitations/{made}")
+        raise Undelivered("later")
+
+    outbox.send(site.server, "mail", carry)
+    clock.pass_seconds(3600)
+    assert outbox.send(site.server, "mail", lambda notice: pytest.fail("it was taken back")) == 0
 
 
 def test_an_invitation_is_for_one_address_one_time_and_a_while(site: Any, clock: Any) -> None:

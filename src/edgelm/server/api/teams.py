@@ -16,7 +16,8 @@ from edgelm.server.fields import Body, Digest, Email, Name, Secret
 from edgelm.server.tables import Invitation, Member, Team
 
 router = APIRouter(prefix="/teams", tags=["teams"])
-_INVITATIONS = RateLimitItemPerDay(5)  # to one address, from whatever teams
+_INVITATIONS_TO = RateLimitItemPerDay(5)  # one address, from whatever teams
+_INVITATIONS_BY = RateLimitItemPerDay(20)  # a team, taken back or not; and a captain, who may found teams anew
 Tracks = Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=20)]
 
 
@@ -152,12 +153,15 @@ def invite(team_id: str, body: NewInvitation, calling: Calling) -> Response:
     """Invite someone by mail, as captain; the secret may also be handed over in another way."""
     who, server = calling.viewer, calling.server
     who.require_member(team_id)
-    server.rates.hit(_INVITATIONS, "invitation", sha256(body.email.encode()).hexdigest())
 
     def work(session: Session) -> InvitationView:
-        return InvitationView.of(*teams.invite(
+        made = teams.invite(
             session, who.actor, team_id, body.email, server.rules, calling.now, server.settings.public_url
-        ))  # fmt: skip
+        )
+        for sender in (team_id, who.actor.id):  # only now: what is refused, to a member say, uses nothing up
+            server.rates.hit(_INVITATIONS_BY, "invitations by", sender)
+        server.rates.hit(_INVITATIONS_TO, "invitations to", sha256(body.email.encode()).hexdigest())
+        return InvitationView.of(*made)
 
     return calling.once(work, secret="secret")
 
