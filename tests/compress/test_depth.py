@@ -80,7 +80,8 @@ def test_plan() -> None:
     assert Depth(0).idle(config)
     with pytest.raises(BadOption, match=r"depth:drop=9 .* 5 layers") as caught:
         Depth(9).plan({"num_hidden_layers": 5})
-    assert caught.value.mend == "drop at most 3"
+    assert caught.value.mend == "drop at most 1"  # which is let through without force, too
+    assert Depth(1).plan({"num_hidden_layers": 5}) == {"num_hidden_layers": 4}
 
 
 def test_keep_says_how_many_stay(model: Model, batches: list[list[int]], silent: Progress) -> None:

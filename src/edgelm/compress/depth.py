@@ -86,8 +86,9 @@ class Depth:
             raise BadOption(f"{asked} is more than the model's {layers} layers", mend=f"keep fewer than {layers}")
         if drop > free:
             wrong = "much" if self.keep is None else "little"
+            most = free if self.force else min(free, int(_RUIN * layers))
             raise BadOption(f"{asked} is too {wrong} for a model of {layers} layers", why=self._why_some_stay(),
-                            mend=self._limit(layers, free))  # fmt: skip
+                            mend=self._limit(layers, most))  # fmt: skip
         if drop > _RUIN * layers and not self.force:
             raise BadOption(
                 f"{asked} removes {drop / layers:.0%} of {layers} layers",

@@ -30,6 +30,7 @@ _TOKEN = "give one that is valid, by --token-file or in EDGELM_TOKEN: you make i
 _KEPT = "run the command again later: what was uploaded is kept"
 _LONGEST_WAIT = 120  # seconds, however long the server says
 _PROOFS = 1000  # in one call
+_SHOWN = 4  # waits for a result to be shown
 _JSON = {"Content-Type": "application/json"}
 _TIMES = httpx.Timeout(60, read=600, pool=None)  # seconds; the digest of a large file takes minutes
 
@@ -109,6 +110,8 @@ class Client:
             place = to.format(track=quote(submission.manifest.track, safe=""))
             entries = {entry.sha256: entry for entry in submission.manifest.files}
             linked = {link.path for link in read_links(submission.path)}
+            for entry in submission.manifest.files:
+                _require_size(submission.path / entry.path, entry.size)
             begun = _told(self._asked("POST", "/uploads", content=submission.read(MANIFEST), headers=_JSON))
             begun = self._proved(begun, {sha256: submission.path / entry.path for sha256, entry in entries.items()})
             missing = [each for each in begun["missing"] if entries[each["sha256"]].path not in linked]
@@ -149,17 +152,19 @@ class Client:
             one = _told(self._asked("GET", f"/submissions/{submission}"))  # raises if nothing is to be waited for
 
     def result(self, submission: str) -> dict[str, Any] | None:
-        """What a submission reached; None if it is not shown, or not yet.
+        """What a scored submission reached, which boards take in a moment later; None if it is not shown, or not yet.
 
         Raises:
             Rejected, Offline: see `submit`.
         """
-        try:
-            return _told(self._asked("GET", f"/results/{submission}"))
-        except Rejected as error:
-            if error.status == 404:
-                return None
-            raise
+        for wait in (*self._waits[:_SHOWN], 0):
+            try:
+                return _told(self._asked("GET", f"/results/{submission}"))
+            except Rejected as error:
+                if error.status != 404:
+                    raise
+            time.sleep(wait)
+        return None
 
     def _proved(self, begun: dict[str, Any], paths: dict[str, Path]) -> dict[str, Any]:
         """An upload after it was shown which files are here that the server has of others."""
@@ -252,6 +257,13 @@ class Client:
             return Offline(f"nothing answers at {self._url}", why=str(broken),
                            mend=f"check the address; if it is right, {_KEPT}")  # fmt: skip
         return Offline(f"{self._url} does not take it now", why=str(broken), mend=_KEPT)
+
+
+def _require_size(path: Path, size: int) -> None:
+    """A file that is here is as long as the manifest says: what is changed otherwise is found by its digest."""
+    if path.is_file() and path.stat().st_size != size:
+        raise BadFile(f"{path} has {path.stat().st_size:,} bytes", why=f"it had {size:,} when it was packed",
+                      mend="run edgelm pack again")  # fmt: skip
 
 
 def is_open(url: str) -> bool:

@@ -141,7 +141,7 @@ def _nearest(session: Session, kind: Kind, now: int) -> str:
     if of_kind:
         last = max(of_kind, key=lambda row: row.closes)
         return f"'{last.name}' closed on {shown(moment(last.closes))}"
-    return "no dates are published"
+    return f"no phase of the kind {kind} is planned" if rows(session) else "no dates are published"
 
 
 def _told(row: Row) -> dict[str, object]:

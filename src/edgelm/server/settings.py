@@ -15,7 +15,7 @@ from pydantic_settings import (
 )
 
 from edgelm.check.fetch import HOSTS
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, UnknownName
 
 FILE = "server.toml"
 JOURNALS = "journals"  # in the folder
@@ -90,13 +90,16 @@ def read_settings(folder: Path) -> Settings:
     """The settings of the server in a folder.
 
     Raises:
-        BadOption: a setting is unknown or of the wrong kind; its value is not repeated.
+        UnknownName: a setting is unknown.
+        BadOption: a setting is of the wrong kind; its value is not repeated.
     """
     try:
         return Settings(folder=folder)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UnknownName(f"setting of {folder / FILE}", name, Settings.model_fields) from None
         mend = f"see EDGELM_SERVER_{name.upper()} and {name} in {folder / FILE}"
         raise BadOption(f"the setting {name} cannot be used", why=first["msg"], mend=mend) from None
     except (SettingsError, ValueError) as error:  # the file is not TOML

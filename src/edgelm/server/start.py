@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import SecretStr
@@ -32,10 +33,13 @@ def start(settings: Settings, clock: Clock = utc_now, say: Callable[[str], objec
         say: told when rules took the place of others.
 
     Raises:
-        BadOption: the folder cannot be made, or the database does not answer.
+        BadOption: the folder cannot be made, the database does not answer, or there is no key to sign with.
         UnknownName: no rules of that name.
         Conflict: the settings ask for other rules than those in force, and these stay; see `bring_rules`.
     """
+    if settings.signing_key and not settings.signing_key.is_file():
+        raise BadOption(f"the setting signing_key names {settings.signing_key}", why=f"{Path.cwd()} is where it starts "
+                        "from, and no file is there", mend="ssh-keygen -t ed25519 makes one")  # fmt: skip
     make_parent(settings.folder / "edgelm.db")
     database = Database(settings.database_url)
     try:

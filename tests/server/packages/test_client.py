@@ -25,7 +25,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from edgelm.cli import build
-from edgelm.errors import BadOption, Offline
+from edgelm.errors import BadFile, BadOption, Offline
 from edgelm.files import sha256_file
 from edgelm.server.admission import Admission
 from edgelm.server.app import create_app
@@ -357,6 +357,13 @@ def test_a_file_that_was_changed_since_it_was_packed_is_refused(server: Server, 
         pytest.raises(Rejected, match="another sha256"),
     ):  # fmt: skip
         client.submit(package)
+
+
+@pytest.mark.parametrize("content", [DATA + b"x", DATA[:-1]])
+def test_a_file_of_another_size_than_it_was_packed_with_takes_no_slot(package: Path, content: bytes) -> None:
+    (package / "source/same.txt").write_bytes(content)
+    with Client("http://127.0.0.1:9", "no token") as client, pytest.raises(BadFile, match=r"same\.txt has .* bytes"):
+        client.submit(package)  # before anything is asked
 
 
 def test_a_server_that_is_not_there(package: Path) -> None:

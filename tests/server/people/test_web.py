@@ -19,7 +19,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from edgelm.errors import BadOption
+from edgelm.errors import BadOption, UnknownName
 from edgelm.server import records
 from edgelm.server.alone import alone
 from edgelm.server.chores import doing
@@ -158,7 +158,7 @@ def test_settings_come_from_the_environment_then_the_folder(tmp_path: Path, monk
     assert (found.title, found.login_hours, found.folder) == ("Ours", 5, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["titel = 'x'", "login_hours = 0", "login_hours = 'secret'", "no toml"])
+@pytest.mark.parametrize("text", ["login_hours = 0", "login_hours = 'secret'", "no toml"])
 def test_settings_that_cannot_be_used(tmp_path: Path, text: str) -> None:
     (tmp_path / "server.toml").write_text(text)
     with pytest.raises(BadOption) as refused:
@@ -166,10 +166,24 @@ def test_settings_that_cannot_be_used(tmp_path: Path, text: str) -> None:
     assert "server.toml" in str(refused.value) and "secret" not in str(refused.value)
 
 
+def test_a_setting_that_is_misspelt(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("titel = 'x'")
+    with pytest.raises(UnknownName, match=r"server\.toml called 'titel'") as refused:
+        read_settings(tmp_path)
+    assert refused.value.mend == "did you mean 'title'?"
+
+
 def test_a_database_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGELM_SERVER_DATABASE", f"postgresql+psycopg://x@/x?host={tmp_path}")
     with pytest.raises(BadOption, match="does not answer"):
         start(read_settings(tmp_path))
+
+
+def test_a_key_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("signing_key = 'board'")
+    with pytest.raises(BadOption, match="signing_key names board"):
+        start(read_settings(tmp_path))
+    assert not (tmp_path / "edgelm.db").exists()
 
 
 def test_rules_are_in_force_once_and_a_link_is_there_until_it_was_used(tmp_path: Path, clock: Any) -> None:
