@@ -19,7 +19,7 @@ from edgelm.check.fetch import HOSTS
 from edgelm.check.run import check
 from edgelm.errors import InputError
 from edgelm.files import MAX_RECORD
-from edgelm.links import read_links
+from edgelm.links import LINKS, read_links
 from edgelm.rules.base import Rules
 from edgelm.server import audit, blobs, phases, queue, slots, states, uploads
 from edgelm.server.audit import Actor
@@ -94,15 +94,11 @@ def look(
         DiskFull: the package cannot be put together.
     """
     manifest, digest, files = candidate.manifest, candidate.digest, candidate.files
-    listed = {entry.path: entry.sha256 for entry in manifest.files}
+    lacking = {entry.path for entry in manifest.files} - set(files)
+    if lacking and (lost := sorted(lacking - _linked(storage, candidate))):
+        raise Conflict(f"{len(lost)} files are not here yet, such as {lost[0]}",
+                       mend="upload them, then hand the package in", code="PKG-05")  # fmt: skip
     with assembled(storage, digest, files) as folder, _looking:
-        try:
-            linked = {link.path for link in read_links(folder)}
-        except InputError:
-            linked = set()
-        if lacking := sorted(set(listed) - set(files) - linked):
-            raise Conflict(f"{len(lacking)} files are not here yet, such as {lacking[0]}",
-                           mend="upload them, then hand the package in", code="PKG-05")  # fmt: skip
         digests = {MANIFEST: digest, **files}
         findings = check(folder, rules, track=manifest.track, max_bytes=max_package, digests=digests,
                          hosts=link_hosts)  # fmt: skip
@@ -156,6 +152,16 @@ def hand_in(
                       now=received)  # fmt: skip
     uploads.remove(session, upload)
     return submission
+
+
+def _linked(storage: Storage, candidate: Candidate) -> set[str]:
+    """The files that a package says lie elsewhere."""
+    only = {path: sha256 for path, sha256 in candidate.files.items() if path == LINKS}
+    with assembled(storage, candidate.digest, only) as folder, _looking:
+        try:
+            return {link.path for link in read_links(folder)}
+        except InputError:
+            return set()
 
 
 def _phase_of(session: Session, rules: Rules, upload: Upload, received: int, phase: Phase | None) -> Phase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -33,11 +34,25 @@ def assembled(storage: Storage, manifest: str, files: Mapping[str, str]) -> Iter
     with contextlib.ExitStack() as held:
         with room():
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=storage.folder)))
+            sources = dict[str, Path]()
             for path, sha256 in {MANIFEST: manifest, **files}.items():
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.link(storage.path(sha256), target)
+                sources[sha256] = _linked(sources.get(sha256, storage.path(sha256)), target)
         yield folder
+
+
+def _linked(source: Path, target: Path) -> Path:
+    """Have a file at the target, too; where to link it from the next time, since a file can have only so many names."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+        return target
+    return source
 
 
 def sweep(storage: Storage) -> None:

@@ -23,7 +23,7 @@ class Range(NamedTuple):
 
 
 def asked(nonce: str, sha256: str, size: int) -> list[Range]:
-    """Which bytes of a file are to be shown, in their order."""
+    """Which bytes of a file are to be shown, in their order; of the size that it has, not that its asker says."""
     if size <= _RANGES * _LENGTH:
         return [Range(0, size)]
     draws = (sha256_bytes(f"{nonce} {sha256} {number}".encode()) for number in range(_RANGES))

@@ -6,11 +6,11 @@ digest has yet to show the file: by sending it, by a submission of the team that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import Entry, entry_problem, shown
@@ -25,12 +25,14 @@ from edgelm.server.keys import new_key
 from edgelm.server.refusals import Conflict, NotThere, Refused, TooMuch
 from edgelm.server.settings import Settings
 from edgelm.server.storage import Busy, Storage
-from edgelm.server.tables import File, Submission, Team, Upload, User, Wanted
+from edgelm.server.tables import Blob, File, Submission, Team, Upload, User, Wanted
 from edgelm.submission import MANIFEST, MAX_ENTRIES, Manifest
 
 OPEN = 5  # uploads that a team may have begun and not handed in
+ENTRIES = 100_000  # files of all of them together
 TITLE = 200  # characters of a package's title that are kept
 _PAGE = "the page of your team"
+_FEWER = "hand one in, or give it up: DELETE /uploads/ID"
 
 
 class Missing(NamedTuple):
@@ -71,6 +73,33 @@ def read_manifest(data: bytes, rules: Rules, max_package: int) -> Manifest:
     return manifest
 
 
+def require_room(
+    session: Session, storage: Storage, settings: Settings, team_id: str, manifest: Manifest, data: bytes
+) -> None:  # fmt: skip
+    """Let through a package that the team and the disk have room for, or that is on its way already.
+
+    Much is read for it, so do it before `begin`, while others can write.
+
+    Args:
+        session: any.
+        storage: where files lie.
+        settings: for how much a team may bring, and what stays free.
+        team_id: whose package it is.
+        manifest: as `read_manifest` gives it.
+        data: its bytes.
+
+    Raises:
+        TooMuch: the team would have too much on the server.
+        DiskFull: the disk could not hold it.
+    """
+    if _begun(session, team_id, sha256_bytes(data)):
+        return
+    wanted = {entry.sha256: entry.size for entry in manifest.files}
+    room.require_quota(session, storage, team_id, wanted, settings.team_bytes)
+    coming = dict(wanted.items() - _shown(session, team_id))
+    room.require_disk(session, storage, coming, settings.reserve)
+
+
 def begin(
     session: Session, storage: Storage, settings: Settings, actor: Actor, team_id: str, user_id: str,
     manifest: Manifest, data: bytes, now: int,
@@ -80,7 +109,7 @@ def begin(
     Args:
         session: a writing one.
         storage: where files lie.
-        settings: for how long it is kept, and how much a team may bring.
+        settings: for how long it is kept.
         actor: who begins it.
         team_id: whose package it is.
         user_id: who brings it.
@@ -90,32 +119,35 @@ def begin(
 
     Raises:
         Conflict: the team is not registered for the track (SUB-01), has handed the package in before (SUB-04), or has
-            too many uploads open.
-        TooMuch: the team would have too much on the server.
-        DiskFull: the disk could not hold it.
+            too many uploads open, or too many files in them.
     """
     require_registered(session, team_id, manifest.track)
     digest, expires = sha256_bytes(data), now + settings.upload_days * DAY
     if phase := phases.receiving(session, now):
         require_new(session, team_id, digest, phase.name)
-    known = session.scalars(select(Upload).filter_by(team_id=team_id, manifest=digest)).first()
-    if known is not None:
+    if known := _begun(session, team_id, digest):
         known.expires = expires
         return known
     if (session.scalar(select(func.count()).select_from(Upload).filter_by(team_id=team_id)) or 0) >= OPEN:
-        raise Conflict(f"the team has begun {OPEN} uploads", mend="hand one in, or give it up: DELETE /uploads/ID")
+        raise Conflict(f"the team has begun {OPEN} uploads", mend=_FEWER)
     wanted = {entry.sha256: entry.size for entry in manifest.files}
-    room.require_quota(session, team_id, wanted, settings.team_bytes)
-    room.require_disk(session, storage, wanted, settings.reserve)
-    shown = _shown(session, team_id, wanted)
+    of_team = select(func.count()).select_from(Wanted).join(Upload, Upload.id == Wanted.upload_id)
+    begun = session.scalar(of_team.where(Upload.team_id == team_id)) or 0
+    if begun + len(wanted) > ENTRIES:
+        raise Conflict(f"the team's uploads would have {begun + len(wanted):,} files, at most {ENTRIES:,} are taken",
+                       why=f"those that it has begun have {begun:,}", mend=_FEWER)  # fmt: skip
+    shown = _shown(session, team_id)
     if 0 in wanted.values():
-        shown.add(storage.put(b""))  # of which no part can come
+        shown.add((storage.put(b""), 0))  # of which no part can come
     upload = Upload(team_id=team_id, user_id=user_id, manifest=storage.put(data), track=manifest.track,
                     nonce=new_key(), created=now, expires=expires)  # fmt: skip
     session.add(upload)
     session.flush()
-    session.add_all(Wanted(upload_id=upload.id, sha256=sha256, size=size, shown=sha256 in shown)
-                    for sha256, size in wanted.items())  # fmt: skip
+    if wanted:
+        session.execute(insert(Wanted), [
+            {"upload_id": upload.id, "sha256": sha256, "size": size, "shown": (sha256, size) in shown}
+            for sha256, size in wanted.items()
+        ])  # fmt: skip
     audit.record(session, actor, "upload.begin", upload.id, now, after={"manifest": digest, "track": manifest.track})
     return upload
 
@@ -157,9 +189,9 @@ def missing(session: Session, storage: Storage, upload: Upload) -> list[Missing]
     wanted = session.scalars(select(Wanted).filter_by(upload_id=upload.id).order_by(Wanted.size, Wanted.sha256))
     found = []
     for each in wanted:
-        held = storage.holds(each.sha256)
-        if not (held and each.shown):
-            ranges = possession.asked(upload.nonce, each.sha256, each.size) if held else []
+        here = _is_here(storage, each)
+        if not (here and each.shown):
+            ranges = possession.asked(upload.nonce, each.sha256, each.size) if here else []
             found.append(Missing(each.sha256, each.size, storage.arrived(upload.team_id, each.sha256), ranges))
     return found
 
@@ -171,7 +203,8 @@ def wanted_by(session: Session, team_id: str, sha256: str) -> Wanted:
         NotThere: none does.
     """
     of_team = select(Wanted).join(Upload, Upload.id == Wanted.upload_id).where(Upload.team_id == team_id)
-    found = session.scalars(of_team.where(Wanted.sha256 == sha256).order_by(Upload.created.desc())).first()
+    latest = of_team.where(Wanted.sha256 == sha256).order_by(Upload.created.desc(), Wanted.size.desc())
+    found = session.scalars(latest).first()
     if found is None:
         raise NotThere(f"no upload of the team wants {sha256[:12]}…", mend="send its manifest first: POST /uploads")
     return found
@@ -193,8 +226,8 @@ def proved(session: Session, storage: Storage, upload: Upload, proofs: Mapping[s
 
 def brought(session: Session, storage: Storage, upload: Upload) -> set[str]:
     """The files of an upload that are here and that its team has shown to have."""
-    shown = session.scalars(select(Wanted.sha256).filter_by(upload_id=upload.id, shown=True))
-    return {sha256 for sha256 in shown if storage.holds(sha256)}
+    shown = session.scalars(select(Wanted).filter_by(upload_id=upload.id, shown=True))
+    return {each.sha256 for each in shown if _is_here(storage, each)}
 
 
 def give_up(session: Session, storage: Storage, actor: Actor, upload: Upload, now: int) -> None:
@@ -205,8 +238,9 @@ def give_up(session: Session, storage: Storage, actor: Actor, upload: Upload, no
     """
     of_team = select(Wanted.sha256).join(Upload, Upload.id == Wanted.upload_id).where(Upload.team_id == upload.team_id)
     kept = set(session.scalars(of_team.where(Upload.id != upload.id)))
+    begun = room.arrived(storage, upload.team_id)
     for sha256 in session.scalars(select(Wanted.sha256).filter_by(upload_id=upload.id)):
-        if sha256 not in kept and storage.arrived(upload.team_id, sha256):
+        if sha256 not in kept and (upload.team_id, sha256) in begun:
             storage.forget(upload.team_id, sha256)
     remove(session, upload)
     audit.record(session, actor, "upload.give-up", upload.id, now, before={"manifest": upload.manifest})
@@ -258,13 +292,27 @@ def require_new(session: Session, team_id: str, manifest: str, phase: str) -> No
             )  # fmt: skip
 
 
-def _shown(session: Session, team_id: str, wanted: Iterable[str]) -> set[str]:
-    """Which of those files the team has shown to have: they are in its submissions, or other uploads of it."""
-    handed_in = select(File.sha256).join(Submission, Submission.id == File.submission_id)
-    begun = select(Wanted.sha256).join(Upload, Upload.id == Wanted.upload_id).where(Wanted.shown)
-    known = {*session.scalars(handed_in.where(Submission.team_id == team_id)),
-             *session.scalars(begun.where(Upload.team_id == team_id))}  # fmt: skip
-    return known & set(wanted)
+def _begun(session: Session, team_id: str, manifest: str) -> Upload | None:
+    """The upload that a team began with the manifest of that digest."""
+    return session.scalars(select(Upload).filter_by(team_id=team_id, manifest=manifest)).first()
+
+
+def _is_here(storage: Storage, wanted: Wanted) -> bool:
+    """Whether a file is here, with the very size that the manifest says.
+
+    With another it has to come, where its digest is found wrong: a proof over a size of the asker's choice proves
+    nothing, and a refusal would tell that the digest is known.
+    """
+    return storage.holds(wanted.sha256) and storage.size(wanted.sha256) == wanted.size
+
+
+def _shown(session: Session, team_id: str) -> set[tuple[str, int]]:
+    """The files that the team has shown to have, with their sizes: they are in its submissions, or its uploads."""
+    handed_in = select(File.sha256, Blob.size).join(Blob, Blob.sha256 == File.sha256)
+    handed_in = handed_in.join(Submission, Submission.id == File.submission_id)
+    begun = select(Wanted.sha256, Wanted.size).join(Upload, Upload.id == Wanted.upload_id).where(Wanted.shown)
+    return {*session.execute(handed_in.where(Submission.team_id == team_id)),
+            *session.execute(begun.where(Upload.team_id == team_id))}  # fmt: skip
 
 
 def _require_safe(manifest: Manifest) -> None:

@@ -11,11 +11,13 @@ from fastapi.testclient import TestClient
 from edgelm.pack import pack
 from edgelm.rules import Rules
 from edgelm.rules.miniature import Miniature
+from edgelm.server import room
 from edgelm.server.app import create_app
 from edgelm.server.database import Database
 from edgelm.server.keys import TOKEN, digest, new_key
 from edgelm.server.settings import Settings
 from edgelm.server.state import Server
+from edgelm.server.storage import DiskFull
 from edgelm.server.tables import Member, Phase, Submission, Team, Token, User
 
 DAY = 86_400 * 10**6
@@ -101,6 +103,21 @@ def bearer(database: Database) -> Bearer:
         return {"Authorization": f"Bearer {key}"}
 
     return make
+
+
+Promised = Callable[[], int]
+
+
+@pytest.fixture
+def promised(server: Server) -> Promised:
+    """`promised()`: bytes of the disk that are kept for what is on its way."""
+
+    def told() -> int:
+        with server.database.read() as session, pytest.raises(DiskFull) as refused:
+            room.require_disk(session, server.storage, {}, 2**62)
+        return int(refused.value.why.split(" bytes, and ")[1].split()[0].replace(",", ""))
+
+    return told
 
 
 MakePackage = Callable[..., Path]

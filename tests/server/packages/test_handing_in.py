@@ -172,6 +172,42 @@ def test_a_file_that_has_not_come_is_named(server: Server, package: Path) -> Non
     assert refused.value.code == "PKG-05"
 
 
+def test_a_package_that_lacks_a_file_is_not_put_together(
+    server: Server, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = upload(server, package)
+    with server.database.write() as session:
+        lost = session.scalars(select(Wanted).filter_by(upload_id=id).limit(1)).one()
+        lost.shown = False
+    links = list[object]()
+    link = os.link
+    monkeypatch.setattr(packages.os, "link", lambda *given: links.append(given) or link(*given))
+    with pytest.raises(Refused, match="1 files are not here yet"):
+        hand_in(server, id)
+    assert len(links) == 1, "the manifest alone"
+
+
+def test_a_file_that_has_no_name_left_is_copied_once(
+    server: Server, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on ext4, where a file has 65,000 names at the most."""
+    names, link = 4, os.link
+
+    def few(source: Path, target: Path) -> None:
+        if source.stat().st_nlink >= names:
+            raise OSError(errno.EMLINK, "Too many links")
+        link(source, target)
+
+    monkeypatch.setattr(packages.os, "link", few)
+    manifest, data = server.storage.put(b"{}"), server.storage.put(b"data")
+    with packages.assembled(server.storage, manifest, {f"{n}.txt": data for n in range(7)}) as folder:
+        files = [(folder / f"{n}.txt") for n in range(7)]
+        assert {file.read_bytes() for file in files} == {b"data"}
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o444}
+        assert len({file.stat().st_ino for file in files}) == 2
+    assert server.storage.path(data).stat().st_nlink == 1
+
+
 def test_the_rules_may_have_changed_since_the_upload(server: Server, package: Path) -> None:
     id = upload(server, package)
     with server.database.write() as session:

@@ -6,7 +6,10 @@ import base64
 import errno
 import json
 import random
+import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,15 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from edgelm.server import chores, possession, room
+from edgelm.server import chores, possession, room, uploads
 from edgelm.server import storage as storage_module
 from edgelm.server.database import Database
 from edgelm.server.refusals import TooMuch
 from edgelm.server.state import Server
 from edgelm.server.storage import DiskFull
 from edgelm.server.tables import Notice, Team, Upload, Wanted
+
+from .conftest import Promised
 
 DATA = random.Random(5).randbytes(35_000)
 NAME = sha256(DATA).hexdigest()
@@ -43,6 +48,15 @@ def begin(app: TestClient, who: dict[str, str], package: Path, **changes: Any) -
     if changes:
         data = json.dumps({**json.loads(data), **changes}).encode()
     return app.post("/uploads", content=data, headers={"Content-Type": "application/json", **who})
+
+
+def send_all(app: TestClient, who: dict[str, str], package: Path) -> None:
+    """Whatever of a package is missing."""
+    paths = {each["sha256"]: package / each["path"]
+             for each in json.loads((package / "edgelm.json").read_bytes())["files"]}  # fmt: skip
+    for each in begin(app, who, package).json()["missing"]:
+        data, headers = paths[each["sha256"]].read_bytes(), {"Upload-Offset": str(each["offset"]), **PART, **who}
+        assert app.patch(f"/blobs/{each['sha256']}", content=data[each["offset"] :], headers=headers).is_success
 
 
 def send(app: TestClient, who: dict[str, str], data: bytes, offset: int, where: str = f"/blobs/{NAME}") -> Any:
@@ -149,6 +163,40 @@ def test_what_one_team_brought_another_need_not_bring(
     assert sum(server.storage.path(name).stat().st_size == 35_000 for name in server.storage.all()) == 1
 
 
+@pytest.mark.parametrize("size", [0, 1, 34_999, 35_001])
+def test_nothing_is_proved_over_another_size_than_the_file_has(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any, size: int
+) -> None:
+    begin(app, red, package)
+    send_all(app, red, package)
+    blue = bearer(f"{add_team('blue')}-member")
+    files = json.loads((package / "edgelm.json").read_bytes())["files"]
+    lied = [{**each, "size": size} if each["sha256"] == NAME else each for each in files]
+    unknown = [{**each, "sha256": "0" * 64} if each["sha256"] == NAME else each for each in lied]
+    begun = begin(app, blue, package, files=lied).json()
+
+    def lacked(upload: Any, sha256: str) -> Any:
+        return next(each for each in upload["missing"] if each["sha256"] == sha256)
+
+    assert lacked(begun, NAME)["proof"] == []
+    as_others = lacked(begin(app, blue, package, files=unknown).json(), "0" * 64)
+    assert {**lacked(begun, NAME), "sha256": ""} == {**as_others, "sha256": ""}, "it does not show that it is known"
+    for data in (b"", DATA[:size]):
+        proofs = {NAME: sha256(begun["nonce"].encode() + data).hexdigest()}
+        told = app.post(f"/uploads/{begun['id']}/proofs", json={"proofs": proofs}, headers=blue).json()
+        assert lacked(told, NAME)
+    if size:
+        headers = {"Upload-Offset": "0", **PART, **blue}
+        sent = app.patch(f"/blobs/{NAME}", content=DATA[:size].ljust(size), headers=headers)
+        assert (sent.status_code, sent.json()["code"]) == (460, "PKG-05")
+    honest = begin(app, blue, package, title="honest").json()
+    assert lacked(honest, NAME)["proof"] == [[0, 35_000]]
+    proofs = {NAME: sha256(honest["nonce"].encode() + DATA).hexdigest()}
+    told = app.post(f"/uploads/{honest['id']}/proofs", json={"proofs": proofs}, headers=blue).json()
+    assert NAME not in {each["sha256"] for each in told["missing"]}
+    assert lacked(app.get(f"/uploads/{begun['id']}", headers=blue).json(), NAME), "not with that size"
+
+
 def test_who_proves_nothing_sends_the_file_anew(
     app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any
 ) -> None:
@@ -179,15 +227,72 @@ def test_a_team_has_so_many_bytes_and_the_disk_is_promised_once(
     monkeypatch.setattr(type(server.storage), "free", lambda _: 1000)
     with server.database.write() as session:
         start(session, team, "a" * 64)
-        room.require_quota(session, team, {"a" * 64: 600, "c" * 64: 400}, 1000)
+        room.require_quota(session, server.storage, team, {"a" * 64: 600, "c" * 64: 400}, 1000)
         with pytest.raises(TooMuch, match="1,001"):
-            room.require_quota(session, team, {"c" * 64: 401}, 1000)
-        room.require_quota(session, blue, {"c" * 64: 1000}, 1000)
+            room.require_quota(session, server.storage, team, {"c" * 64: 401}, 1000)
+        room.require_quota(session, server.storage, blue, {"c" * 64: 1000}, 1000)
         room.require_disk(session, server.storage, {"c" * 64: 300}, 100)
         start(session, blue, "b" * 64)
         with pytest.raises(DiskFull, match="no room") as refused:
             room.require_disk(session, server.storage, {"c" * 64: 1}, 100)
         assert "900 of others" in refused.value.why and refused.value.mend
+
+
+def test_what_is_promised_is_what_has_not_come_and_is_still_wanted(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, promised: Promised
+) -> None:
+    size = sum(each["size"] for each in begin(app, red, package).json()["missing"])
+    send(app, red, DATA[:10_000], 0)
+    with server.storage.arriving("red", "d" * 64, 500) as arriving:  # that no upload wants any more
+        arriving.write(bytes(400))
+        arriving.keep()
+    assert promised() == size - 10_000
+    begin(app, red, package, title="again")
+    assert promised() == size - 10_000, "what two uploads of a team want comes once"
+    send_all(app, red, package)
+    assert promised() == 0
+
+
+def test_room_is_looked_for_while_others_write_and_not_file_by_file(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, bearer: Any, add_team: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    blue, looks = bearer(f"{add_team('blue')}-member"), Counter[str]()
+    many = [{"path": f"source/{n}", "size": 1, "sha256": f"{n:064x}"} for n in range(2000)]
+    assert begin(app, blue, package, files=many).status_code == 201
+
+    def free(_: Any) -> int:
+        with server.database.write():  # which waits for nobody
+            looks["free"] += 1
+        return 10**12
+
+    def arrived(*asked: Any) -> int:
+        looks["arrived"] += 1
+        with server.database.write():
+            return at(*asked)
+
+    at = type(server.storage).arrived
+    monkeypatch.setattr(type(server.storage), "free", free)
+    monkeypatch.setattr(type(server.storage), "arrived", arrived)
+    monkeypatch.setattr("edgelm.server.database._PATIENCE", 1)
+    begun = begin(app, red, package)
+    assert begun.status_code == 201 and looks == {"free": 1, "arrived": len(begun.json()["missing"])}
+
+
+def test_two_packages_that_begin_at_once_are_not_promised_the_same_room(
+    app: TestClient, red: dict[str, str], package: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(each["size"] for each in json.loads((package / "edgelm.json").read_bytes())["files"])
+
+    def free(_: Any) -> int:
+        time.sleep(0.3)  # so that both would have looked before either began
+        return server.settings.reserve + size + size // 2
+
+    monkeypatch.setattr(type(server.storage), "free", free)
+    changed = [{"path": "source/README.md", "size": size, "sha256": letter * 64} for letter in "ab"]
+    with ThreadPoolExecutor(2) as pool:
+        answers = [each.status_code for each in pool.map(lambda file: begin(app, red, package, files=[file]), changed)]
+    assert sorted(answers) == [201, 507]
 
 
 def test_parts_leave_the_reserve_free(
@@ -263,6 +368,20 @@ def test_a_team_begins_so_many_uploads(app: TestClient, red: dict[str, str], pac
     assert begin(app, red, package, title="6").status_code == 409
     assert app.delete(f"/uploads/{ids[0]}", headers=red).status_code == 204
     assert begin(app, red, package, title="6").status_code == 201
+
+
+def test_the_uploads_of_a_team_have_so_many_files(
+    app: TestClient, red: dict[str, str], package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "ENTRIES", 7)
+    first = begin(app, red, package)
+    assert first.status_code == 201
+    answer = begin(app, red, package, title="2")
+    assert answer.status_code == 409 and "DELETE" in answer.json()["mend"]
+    assert "8 files, at most 7" in answer.json()["what"] and "4" in answer.json()["why"]
+    assert begin(app, red, package).json()["id"] == first.json()["id"], "it goes on"
+    assert app.delete(f"/uploads/{first.json()['id']}", headers=red).status_code == 204
+    assert begin(app, red, package, title="2").status_code == 201
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'"\\ud800"', b"[" * 100_000])

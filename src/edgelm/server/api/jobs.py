@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from edgelm.archives.entries import shown
 from edgelm.files import MAX_RECORD, canonical_json
-from edgelm.server import blobs, links, queue, records, rulebook
+from edgelm.server import blobs, links, queue, records, room, rulebook
 from edgelm.server.access import Viewer, viewer
 from edgelm.server.app import server_of
 from edgelm.server.fields import Body, Digest
@@ -281,6 +281,8 @@ def put_blob(
     with _held(server, who, job_id, fence):
         pass  # a lease that ended writes nothing
     if not server.storage.holds(sha256):
+        if linked:
+            room.require_left(server.storage, server.settings.reserve)
         with server.storage.arriving(owner, sha256, size) as arriving:
             if arriving.kept == offset:
                 arriving.write(part)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import re
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Annotated
@@ -39,6 +40,7 @@ _PART = {
     }
 }
 _DIGEST = "^[0-9a-f]{64}$"
+_beginning = threading.Lock()  # so that room which was found for one package is not promised to another
 Sha256 = Annotated[str, Path(pattern=_DIGEST)]
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, lt=2**63)]
 
@@ -113,9 +115,13 @@ def begin(at: Calling, manifest: Annotated[bytes, Depends(body)]) -> Begun:
     """Begin an upload, or find it again, with the package's `edgelm.json` as the body."""
     server, team = at.server, own_team(at.viewer)
     read = uploads.read_manifest(manifest, server.rules, server.settings.max_package)
-    with server.database.write() as session:
-        upload = uploads.begin(session, server.storage, server.settings, at.viewer.actor, team, at.viewer.known.id,
-                               read, manifest, at.now)  # fmt: skip
+    with _beginning:
+        with server.database.read() as session:
+            uploads.require_room(session, server.storage, server.settings, team, read, manifest)
+        with server.database.write() as session:
+            upload = uploads.begin(session, server.storage, server.settings, at.viewer.actor, team,
+                                   at.viewer.known.id, read, manifest, at.now)  # fmt: skip
+    with server.database.read() as session:
         return _begun(session, server, upload)
 
 
@@ -145,6 +151,7 @@ def prove(upload: str, body: Proofs, at: Calling) -> Begun:
     with at.server.database.write() as session:
         found = uploads.find(session, upload, team)
         uploads.mark_shown(session, team, good)
+    with at.server.database.read() as session:
         return _begun(session, at.server, found)
 
 
@@ -250,8 +257,8 @@ def _state(server: Server, team: str, sha256: str) -> tuple[int, int]:
     """The size of a file that the team uploads, and how much of it is here."""
     with server.database.read() as session:
         wanted = uploads.wanted_by(session, team, sha256)
-    whole = wanted.shown and server.storage.holds(sha256)
-    return wanted.size, wanted.size if whole else server.storage.arrived(team, sha256)
+    shown = wanted.shown and server.storage.holds(sha256)
+    return wanted.size, server.storage.size(sha256) if shown else server.storage.arrived(team, sha256)
 
 
 def _mark_shown(server: Server, team: str, sha256: str) -> None:
