@@ -69,8 +69,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         return _gpt2(config)
     width, heads = _dimension(config, "hidden_size"), _dimension(config, "num_attention_heads")
     ffn = _dimension(config, "intermediate_size")
+    head_size = _dimension(config, "kv_channels" if family == "qwen" else "head_dim", width // heads)
     if family == "phi":
-        _require_pairs(config, width // heads)
+        _require_pairs(config, head_size)
     # Only these stock classes read the keys; the others have their biases or have none, whatever config.json says.
     asked = family in ("llama", "qwen3") and bool(config.get("attention_bias"))
     return Shape(
@@ -79,7 +80,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         width=width,
         heads=heads,
         kv_heads=_dimension(config, "num_key_value_heads", heads),
-        head_size=_dimension(config, "kv_channels" if family == "qwen" else "head_dim", width // heads),
+        head_size=head_size,
         ffn=ffn // 2 if family == "qwen" else ffn,
         vocab=_dimension(config, "vocab_size"),
         context=_dimension(config, "seq_length" if family == "qwen" else "max_position_embeddings"),

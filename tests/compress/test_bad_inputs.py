@@ -79,7 +79,7 @@ STEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "option without a value": (("width:ffn",), ("'ffn'", "key=value")),
     "needed option missing": (("kv",), ("'kv' needs heads", "kv:heads=")),
     "fewer than no layers": (("depth:drop=-1",), ("depth:drop=-1", "number of layers")),
-    "all layers but the ends": (("depth:drop=3",), ("of 4 layers", "at most 2")),
+    "all layers but the ends": (("depth:drop=3",), ("of 4 layers", "at most 1")),
     "too deep without force": (("depth:drop=2",), ("50%", "force=1")),
     "drop and keep at once": (("depth:drop=1,keep=3",), ("drop", "keep", "depth:drop=4")),
     "unknown score": (("depth:drop=1,score=luck",), ("score=luck", "bi, angle")),
