@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of a GPU are left out where there is none, and those that take long unless they are asked for."""
     if item.get_closest_marker("slow") and not os.environ.get("EDGELM_SLOW"):
         pytest.skip("it takes long: EDGELM_SLOW=1 runs it")
+    if item.get_closest_marker("slow") and time.time() > float(os.environ.get("EDGELM_SLOW_UNTIL", "inf")):
+        pytest.skip("it takes long, and the time for that is over: EDGELM_SLOW_UNTIL")
     if item.get_closest_marker("gpu"):
         import torch
 
