@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "miniature.py"
 TEAMS = ("shallow", "narrow", "slim")
 
+pytestmark = pytest.mark.slow
+
 
 def _run(command: list[str], folder: Path) -> str:
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
@@ -81,7 +83,6 @@ def _follow(commands: list[str], folder: Path) -> None:
         _run(["env", "-u", "EDGELM_DATA", f"PATH={path}", "bash", "-euc", command], folder)
 
 
-@pytest.mark.slow
 def test_the_commands_of_the_readme_work(journey: tuple[Path, str]) -> None:
     folder = journey[0]
     commands = _commands("README.md")
@@ -94,7 +95,6 @@ def test_the_commands_of_the_readme_work(journey: tuple[Path, str]) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="programs are run in bubblewrap")
-@pytest.mark.slow
 def test_the_commands_of_the_page_on_evaluation_work(journey: tuple[Path, str]) -> None:
     folder = journey[0]
     _follow(_commands("docs/evaluation.md"), folder)

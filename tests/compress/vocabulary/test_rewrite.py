@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -112,7 +112,9 @@ def test_all_text_of_the_scripts_reads_the_same(
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.one_of(st.sampled_from(words), st.text(characters, max_size=10)), max_size=8))
     def any_text(parts: list[str]) -> None:
-        assert read_alike(pair, "".join(parts))
+        text = "".join(parts)
+        assume(specials == "all" or "<|" not in text)  # a special token that no text has is gone
+        assert read_alike(pair, text)
 
     any_text()
 
