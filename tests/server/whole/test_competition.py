@@ -38,6 +38,8 @@ from .contest import OF, RIVERS, TRACKS, Contest, held, quick
 from .packages import Packer, carded
 from .playing import Playing
 
+pytestmark = pytest.mark.slow
+
 RULES = (
     "miniature:tasks=commonsenseqa+gsm8k+chid+holdout,holdouts=secret,prompt_tokens=16,generated_tokens=4,"
     "objection_days=7"
