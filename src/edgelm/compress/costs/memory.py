@@ -48,9 +48,9 @@ def peak(
     heads = 2 * width * shape.head_parameters + 4 * 8192 * shape.width + 4 * _LOGITS * shape.vocab
     walking = 3 * stream + 2 * layer + 3 * 4 * _SEQUENCE * shape.ffn
     others = [_other(step, shape, shape_of(configs[-1]), stream) for step in steps]
-    if gpu:  # where sums and solutions are: one waits here; what was entered is not given back to the system
-        return LIBRARIES + _CUDA + text + max(walking + entered + 4 * shape.ffn**2, heads + layer, *others, 0)
-    return LIBRARIES + text + max(walking + _solving(shape, configs), heads + layer, *others, 0)
+    # A GPU holds sums and solutions but for one sum, and what was entered is then not given back to the system.
+    walking += entered + 4 * shape.ffn**2 if gpu else _solving(shape, configs)
+    return LIBRARIES + gpu * _CUDA + text + max(walking, heads + layer, *others)
 
 
 def _pinned(tokens: int, width: int) -> int:
